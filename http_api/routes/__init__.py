@@ -1,0 +1,1 @@
+"""The route table, one file per feature."""

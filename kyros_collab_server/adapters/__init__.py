@@ -1,0 +1,1 @@
+"""Implementations of ports, one file per port."""

@@ -1,0 +1,1 @@
+"""The bell: wakes readers of the log after a commit."""

@@ -1,0 +1,1 @@
+"""The features, each with the same files."""

@@ -1,0 +1,1 @@
+"""The workers known to the board."""

@@ -1,0 +1,1 @@
+"""Bounded, fenced claims on resources."""

@@ -1,0 +1,1 @@
+"""The agents' face: MCP over stdio and streamable HTTP."""

@@ -1,0 +1,1 @@
+"""Tools and resources, one file per feature."""

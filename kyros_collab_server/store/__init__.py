@@ -1,0 +1,1 @@
+"""Tables and repositories, one file per feature."""

@@ -1,0 +1,1 @@
+"""The worker: coordinates through tools, like every agent."""

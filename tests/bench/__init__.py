@@ -1,0 +1,1 @@
+"""Benchmarks: floors and figures side by side."""

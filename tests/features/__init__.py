@@ -1,0 +1,1 @@
+"""Tests of rules and services, one folder per feature."""

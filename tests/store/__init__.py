@@ -1,0 +1,1 @@
+"""One store suite on both engines."""
