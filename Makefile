@@ -13,6 +13,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CONFORMANCE := tests/conformance
 SOURCES := kyros_collab_server http_api runner
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra worker
 PROOF_KILLS ?= 200
@@ -30,11 +32,14 @@ $(BIN)/uv:
 	  then found=$$python; break; fi; done; \
 	[ -n "$${found:-}" ] || { echo "make setup needs Python 3.11 or later with venv" >&2; exit 1; }; \
 	[ -x $(BIN)/python ] || "$$found" -m venv .venv; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(PIP_INSTALL) uv
 
+# pip is the slower second way in, for machines whose mirror or certificates only pip knows.
 $(STAMP): requirements-dev.txt pyproject.toml | $(BIN)/uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(UV_INSTALL) --require-hashes -r requirements-dev.txt \
+	  || { echo "uv could not install; trying pip" >&2; \
+	       $(PIP_INSTALL) --require-hashes -r requirements-dev.txt; }
+	@$(UV_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 run: setup ## start the server on http://127.0.0.1:8000 (more flags: ARGS="--port 9000")
