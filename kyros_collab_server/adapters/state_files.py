@@ -1,0 +1,223 @@
+"""State files: `state/{tasks,locks,agents}.json` of a data directory, read and checked.
+
+Each file is `{kind, version, etag, seq, data}` in canonical JSON (RFC 8785). `version` and `etag`
+are those of the whole kind; `data` is in code-point order of the entries' ids. Nothing is stored
+here: either a directory is good as a whole, or it is refused with the file and the entry.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kyros_collab_server.features.agents.model import Agent
+from kyros_collab_server.features.leases.model import Lease
+from kyros_collab_server.features.tasks.model import Task, TaskDraft
+from kyros_collab_server.features.tasks.rules import sealed
+from kyros_collab_server.kernel.errors import Invalid
+from kyros_collab_server.kernel.etag import canonical, etag_of, kind_etag
+
+E = TypeVar("E", Task, Lease, Agent)
+
+
+class StateFileBroken(Invalid):
+    """A state file is torn, reordered, altered, or of another version."""
+
+    def __init__(self, where: str, rule: str, fix: str = "") -> None:
+        super().__init__(where, rule, fix=fix or "Take the file from git or a backup again.")
+
+
+class _Envelope(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: str
+    version: int = Field(ge=0)
+    etag: str
+    seq: int = Field(ge=0)
+    data: list[Any]
+
+
+@dataclass(frozen=True)
+class StateFiles:
+    """What a data directory says; a missing file says nothing."""
+
+    directory: Path
+    tasks: tuple[Task, ...] = ()
+    leases: tuple[Lease, ...] = ()
+    agents: tuple[Agent, ...] = ()
+
+    @property
+    def has_entries(self) -> bool:
+        """True when there is anything to import."""
+        return bool(self.tasks or self.leases or self.agents)
+
+
+@dataclass(frozen=True)
+class _Kind(Generic[E]):
+    """How the entries of one file are read, told apart, and tagged."""
+
+    name: str
+    model: type[E]
+    ident: str
+    tag: Callable[[E], str] | None
+
+
+def _agent_tag(agent: Agent) -> str:
+    body = agent.model_dump(mode="json", exclude={"etag", "last_seen"})
+    return etag_of(agent.version, canonical(body))
+
+
+_TASKS = _Kind("tasks", Task, "id", lambda task: sealed(task).etag)
+_LOCKS = _Kind[Lease]("locks", Lease, "lock_id", None)
+_AGENTS = _Kind("agents", Agent, "name", _agent_tag)
+
+
+def read_state_files(directory: Path) -> StateFiles:
+    """The checked state files of `<directory>/state`.
+
+    Raises:
+        StateFileBroken: names the file, and the line or entry that is wrong.
+    """
+    tasks = _read(directory, _TASKS)
+    _check_tasks(directory, tasks)
+    return StateFiles(directory, tasks, _read(directory, _LOCKS), _read(directory, _AGENTS))
+
+
+def state_file_text(kind: str, version: int, seq: int, entries: list[tuple[str, str, Any]]) -> str:
+    """The canonical text of a state file, from the `(id, etag, public JSON)` of its entries."""
+    ordered = sorted(entries, key=lambda entry: entry[0])
+    return canonical(
+        {
+            "kind": kind,
+            "version": version,
+            "etag": kind_etag(version, [(ident, tag) for ident, tag, _ in ordered]),
+            "seq": seq,
+            "data": [public for _, _, public in ordered],
+        }
+    )
+
+
+def _read(directory: Path, kind: _Kind[E]) -> tuple[E, ...]:
+    path = directory / "state" / f"{kind.name}.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ()
+    except UnicodeDecodeError:
+        raise StateFileBroken(str(path), "is not UTF-8") from None
+    except OSError as error:
+        raise StateFileBroken(str(path), f"cannot be read ({error.strerror})") from None
+    envelope = _envelope(path, kind.name, text)
+    entries = tuple(_entries(path, kind, envelope.data))
+    if kind.tag is not None:
+        members = [(getattr(entry, kind.ident), kind.tag(entry)) for entry in entries]
+        if envelope.etag != kind_etag(envelope.version, members):
+            raise StateFileBroken(f"{path}: etag", "is not that of version and data")
+    return entries
+
+
+def _envelope(path: Path, kind: str, text: str) -> _Envelope:
+    try:
+        envelope = _Envelope.model_validate(json.loads(text))
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise StateFileBroken(f"{path} line {line}", "is torn: no complete JSON") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        rule = f"is not of a version that this one reads ({first['msg']})"
+        raise StateFileBroken(f"{path}: {where}", rule) from None
+    if envelope.kind != kind:
+        raise StateFileBroken(f"{path}: kind", f"must be {kind}")
+    return envelope
+
+
+def _entries(path: Path, kind: _Kind[E], rows: list[Any]) -> Iterator[E]:
+    last = ""
+    for number, row in enumerate(rows):
+        named = row.get(kind.ident) if isinstance(row, dict) else None
+        where = f"{path} entry {number}" + (f" ({named})" if isinstance(named, str) else "")
+        entry = _entry(where, kind, row)
+        ident = getattr(entry, kind.ident)
+        if number and ident <= last:
+            rule = "comes twice" if ident == last else f"is out of order: it stands after {last}"
+            raise StateFileBroken(where, rule)
+        last = ident
+        if kind.tag is not None and getattr(entry, "etag", "") != kind.tag(entry):
+            raise StateFileBroken(f"{where} etag", "is not that of the entry's fields")
+        yield entry
+
+
+def _entry(where: str, kind: _Kind[E], row: Any) -> E:
+    if isinstance(row, dict) and (unknown := row.keys() - kind.model.model_fields.keys()):
+        raise StateFileBroken(f"{where} {min(unknown)}", "is a field that this version lacks")
+    try:
+        return kind.model.model_validate(row)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise StateFileBroken(f"{where} {field}".rstrip(), first["msg"]) from None
+
+
+def _check_tasks(directory: Path, tasks: tuple[Task, ...]) -> None:
+    """Pass when every task keeps the rules of a draft and none waits for itself.
+
+    Raises:
+        StateFileBroken: names the entry.
+    """
+    path = directory / "state" / "tasks.json"
+    for number, task in enumerate(tasks):
+        try:
+            draft_of(task)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            where = f"{path} entry {number} ({task.id}) {field}"
+            raise StateFileBroken(where, first["msg"]) from None
+    if cycle := _cycle({task.id: task.depends_on for task in tasks}):
+        raise StateFileBroken(f"{path}: depends_on", f"is a circle: {' → '.join(cycle)}")
+
+
+def draft_of(task: Task) -> TaskDraft:
+    """The draft that would make this task anew.
+
+    Raises:
+        ValidationError: a field breaks the rules of a draft.
+    """
+    return TaskDraft.model_validate(
+        task.model_dump(mode="json", include=set(TaskDraft.model_fields))
+    )
+
+
+def in_order_of_dependence(tasks: tuple[Task, ...]) -> list[Task]:
+    """The tasks, each after those of them that it depends on."""
+    left = {task.id: task for task in tasks}
+    ordered: list[Task] = []
+    while left:
+        free = [task for task in left.values() if not left.keys() & set(task.depends_on)]
+        if not free:
+            raise StateFileBroken("depends_on", "is a circle")
+        ordered += free
+        for task in free:
+            del left[task.id]
+    return ordered
+
+
+def _cycle(edges: dict[str, list[str]]) -> list[str]:
+    """The ids along one circle of dependencies, or none."""
+    left = dict(edges)
+    while left:
+        free = [one for one, needs in left.items() if not left.keys() & set(needs)]
+        if not free:
+            break
+        for one in free:
+            del left[one]
+    if not left:
+        return []
+    walk = [next(iter(left))]
+    while walk[-1] not in walk[:-1]:
+        walk.append(next(need for need in left[walk[-1]] if need in left))
+    return walk[walk.index(walk[-1]) :]

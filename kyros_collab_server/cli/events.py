@@ -1,0 +1,165 @@
+"""`kyros events`: the log, followed."""
+
+import asyncio
+import re
+import time
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from kyros_collab_server.cli import looks
+from kyros_collab_server.cli.command import Call, built, command, group
+from kyros_collab_server.cli.failures import Exit, Failure, not_yet, usage
+from kyros_collab_server.cli.output import Output, dump, plain, visible
+from kyros_collab_server.cli.session import Session, open_session
+from kyros_collab_server.features.events import service as events
+from kyros_collab_server.features.events.model import (
+    Event,
+    EventBatch,
+    FindSeq,
+    ReadEvents,
+    ReadHead,
+)
+from kyros_collab_server.kernel.time import rfc3339, wall_ms_of
+
+app = group("The log: everything that happened, in order.")
+
+PAGE = 500
+LAST = 10
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_AGO = re.compile(r"(\d{1,9})([smhdw])")
+
+
+class Form(StrEnum):
+    """How a stream is printed."""
+
+    TEXT = "text"
+    JSONL = "jsonl"
+
+
+@command(app, "tail")
+async def tail(
+    call: Call,
+    since: Annotated[
+        str | None, typer.Option("--since", help="1h, a seq, or an instant; absent: last 10.")
+    ] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="Name; a final * matches a family. Repeat.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="agent:<name>")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="task:<id>, …")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Wait for more, or stop at the end.")
+    ] = True,
+    form: Annotated[Form, typer.Option("-o", "--output", help="text or jsonl")] = Form.TEXT,
+) -> None:
+    """Print events as they happen; each line is handed over at once."""
+    types = [word for given in type_ or [] for word in given.split(",")] or None
+    wanted = {"types": types, "actor": actor, "target": target}
+    built(ReadEvents, **wanted)
+    if call.output.as_json or call.output.fields:
+        form = Form.JSONL
+    async with open_session(call.settings) as session:
+        if since is None:
+            head = (await session.perform(events.head, ReadHead())).seq
+            newest = built(ReadEvents, **wanted, before=head + 1, limit=LAST)
+            for event in (await session.perform(events.read, newest)).items:
+                _print(call.output, event, form)
+            cursor = head
+        else:
+            cursor = await _start(session, since)
+        await _follow(call.output, session, wanted, cursor, form, follow)
+
+
+@command(app, "summary")
+async def summary(_call: Call) -> None:
+    """Summarise a range of the log (not available yet)."""
+    raise not_yet("kyros events summary", "kyros events tail --since 1d --no-follow")
+
+
+async def _start(session: Session, since: str) -> int:
+    if since.isdigit():
+        return int(since)
+    if found := _AGO.fullmatch(since):
+        seconds = int(found[1]) * _UNITS[found[2]]
+        since = rfc3339(max(0, round((time.time() - seconds) * 1000)))
+    else:
+        try:
+            wall_ms_of(since)
+        except ValueError:
+            raise usage(
+                f"--since {since} is neither a duration, a seq nor an instant with a zone.",
+                "--since 90m, --since 120, or --since 2026-01-31T10:00:00Z",
+            ) from None
+    return await session.perform(events.find_seq, built(FindSeq, ts=since))
+
+
+async def _follow(
+    output: Output,
+    session: Session,
+    wanted: dict[str, Any],
+    cursor: int,
+    form: Form,
+    follow: bool,
+) -> None:
+    """Print everything after the cursor, then wait for more; a lost server is asked again."""
+    pause = 0.0
+    while True:
+        wait = session.longest_wait_seconds if follow else 0
+        ask = ReadEvents(**wanted, after=cursor, limit=PAGE, wait_seconds=wait)
+        try:
+            batch: EventBatch = await session.perform(events.read, ask)
+        except Failure as failure:
+            if not follow or failure.exit_code not in (Exit.UNREACHABLE, Exit.LIMITED):
+                raise
+            if not pause:
+                output.hint(f"-- lost the server after seq {cursor}; trying again")
+            pause = min(5.0, pause * 2 or 0.25)
+            await asyncio.sleep(pause)
+            continue
+        if pause:
+            output.hint(f"-- resumed after seq {cursor}")
+            pause = 0.0
+        for event in batch.items:
+            _print(output, event, form)
+        at_end = batch.cursor >= batch.head and len(batch.items) < PAGE
+        cursor = batch.cursor
+        if at_end and not follow:
+            return
+
+
+def _print(output: Output, event: Event, form: Form) -> None:
+    if form is Form.JSONL:
+        row = event.model_dump(mode="json")
+        if output.fields:
+            output.check_fields(row)
+            row = {name: row[name] for name in output.fields}
+        output.line(dump(row))
+    elif output.quiet:
+        output.line(str(event.seq))
+    elif output.on_terminal:
+        when = looks.ago(event.ts)
+        target = event.target or ""
+        head = f"{event.seq:>6}  {when:>10}  {event.event:<18} {event.actor:<20} {target}"
+        output.line(visible(f"{head}  {_said(event)}".rstrip()))
+    else:
+        cells = [event.seq, event.ts, event.event, event.actor, event.target, _said(event)]
+        output.line("\t".join(plain(cell) for cell in cells))
+
+
+def _said(event: Event) -> str:
+    """What the event tells beyond its columns, on one line."""
+    details = event.details
+    changes = details.get("changes")
+    if isinstance(changes, dict):
+        return "; ".join(
+            f"{name} {plain(both.get('before'))} → {plain(both.get('after'))}"
+            if isinstance(both, dict)
+            else name
+            for name, both in changes.items()
+        )
+    for name in ("text", "resource", "task_id", "name"):
+        if details.get(name):
+            return plain(details[name])
+    return ""
