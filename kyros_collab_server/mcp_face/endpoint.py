@@ -1,0 +1,87 @@
+"""The MCP endpoint over HTTP: JSON or stream for each request, and who notices a departure."""
+
+from typing import Any
+
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from kyros_collab_server.mcp_face.front_desk import DEPARTURE, Departure
+from kyros_collab_server.mcp_face.sdk_gaps import HANDSHAKE_VERSIONS, JSON_MODE, Sessions
+
+WAITING = frozenset({b"task_claim", b"lease_acquire", b"event_wait", b"job_get"})
+"""Tools that may wait: a caller that leaves must be noticed."""
+STREAMING: frozenset[bytes] = frozenset()
+"""Tools that report progress: none of the product's does."""
+
+
+class Endpoint:
+    """Answers as plain JSON unless the call waits; then as a stream, which notices a departure.
+
+    JSON saves two fifths of a call, but its call runs on when the client has gone: a waiting
+    claim would claim for nobody. On the handshake leg with sessions the SDK never notices, so the
+    departure is told to the running call here.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._inner = StreamableHTTPASGIApp(sessions)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        version = headers.get(b"mcp-protocol-version")
+        if version is None or version in HANDSHAKE_VERSIONS:
+            await self._handshake(scope, receive, send)
+            return
+        json_mode, receive = await self._decide(headers, receive)
+        token = JSON_MODE.set(json_mode)
+        try:
+            await self._inner(scope, receive, send)
+        finally:
+            JSON_MODE.reset(token)
+
+    async def _decide(self, headers: dict[Any, Any], receive: Receive) -> tuple[bool, Receive]:
+        name = headers.get(b"mcp-name")
+        if name in STREAMING:
+            return False, receive
+        if name not in WAITING or b"event-stream" not in headers.get(b"accept", b""):
+            return True, receive
+        first = await receive()  # the body limit has gathered the whole body
+        return b'"wait_seconds"' not in first.get("body", b""), replay(first, receive)
+
+    async def _handshake(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET" and self._sessions.stateless:
+            # Row 10: the SDK would hold a stream open on which nothing ever comes.
+            await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            await self._inner(scope, receive, send)
+            return
+        departure = scope[DEPARTURE] = Departure()
+        answered = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start" and message["status"] == 503:
+                message["headers"] = [*message["headers"], (b"retry-after", b"5")]
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                answered = True
+            await send(message)
+
+        async def watched_receive() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect" and not answered:
+                departure.leave()
+            return message
+
+        await self._inner(scope, watched_receive, watched_send)
+
+
+def replay(first: Message, receive: Receive) -> Receive:
+    """A receive that gives this message first."""
+    waiting = [first]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again

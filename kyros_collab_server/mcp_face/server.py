@@ -1,0 +1,180 @@
+"""Assembles the MCP face: the server, and its routes for the HTTP application."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from mcp.server import MCPServer
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
+from mcp_types import ReadResourceRequestParams
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from kyros_collab_server.application import Kyros
+from kyros_collab_server.kernel.principal import Scope as Right
+from kyros_collab_server.mcp_face import sdk_gaps
+from kyros_collab_server.mcp_face.caller import Callers, http_caller
+from kyros_collab_server.mcp_face.catalog import agents, board, events, leases, messages, tasks
+from kyros_collab_server.mcp_face.catalog.resources import RESOURCES
+from kyros_collab_server.mcp_face.endpoint import Endpoint
+from kyros_collab_server.mcp_face.front_desk import FrontDesk
+from kyros_collab_server.mcp_face.gate import LEAST_SCOPE, Gate, OriginGuard, ScopesNeeded
+from kyros_collab_server.mcp_face.listing import Listing
+from kyros_collab_server.mcp_face.reading import Reading
+from kyros_collab_server.mcp_face.toolbox import KyrosTool, ToolSpec
+from kyros_collab_server.settings import Settings
+
+PATH = "/mcp"
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+CATALOG: tuple[ToolSpec, ...] = (
+    *tasks.TOOLS,
+    *leases.TOOLS,
+    *events.TOOLS,
+    *messages.TOOLS,
+    *board.TOOLS,
+    *agents.TOOLS,
+)
+"""Every tool, in the order in which they are listed."""
+
+
+@dataclass(frozen=True)
+class McpMount:
+    """What the host application takes in: routes, and a lifespan that it enters."""
+
+    routes: list[BaseRoute]
+    lifespan: Callable[[], AbstractAsyncContextManager[None]]
+
+
+def instructions() -> str:
+    """How to work with the board, as every client is told at its start."""
+    return files("kyros_collab_server.mcp_face").joinpath("instructions.md").read_text().strip()
+
+
+def new_mcp_server(
+    kyros: Kyros, settings: Settings, callers: Callers
+) -> tuple[MCPServer, Reading, Listing]:
+    """A fresh server: the catalogue, the resources, and the front desk before them."""
+    listing = Listing(CATALOG, settings)
+    reading = Reading(kyros, RESOURCES)
+    server = sdk_gaps.new_server(
+        version=kyros.version,
+        instructions=instructions(),
+        tools=[KyrosTool.of(spec, kyros) for spec in listing.offered.values()],
+        middleware=[FrontDesk(listing, callers)],
+    )
+    sdk_gaps.answer_lists_with(
+        server,
+        {
+            "tools/list": listing,
+            "resources/list": reading.resources,
+            "resources/templates/list": reading.templates,
+        },
+    )
+    sdk_gaps.answer_with(server, "resources/read", ReadResourceRequestParams, reading.read)
+    return server, reading, listing
+
+
+def build_mcp(
+    kyros: Kyros,
+    settings: Settings,
+    *,
+    public_url: str,
+    allowed_hosts: list[str],
+    allowed_origins: list[str],
+) -> McpMount:
+    """The MCP endpoint at `/mcp` and its protected-resource metadata, ready to be mounted."""
+    server, reading, listing = new_mcp_server(kyros, settings, http_caller)
+    stateless = settings.mcp_handshake == "stateless" or (
+        settings.mcp_handshake == "auto" and bool(settings.database_url)
+    )
+    sessions = sdk_gaps.Sessions(
+        sdk_gaps.lowlevel(server),
+        TransportSecuritySettings(allowed_hosts=allowed_hosts, allowed_origins=allowed_origins),
+        stateless=stateless,
+        body=settings.body_limit_bytes,
+    )
+    resource = public_url.rstrip("/") + PATH
+    metadata_path = WELL_KNOWN + urlsplit(resource).path
+    gate = Gate(
+        AuthContextMiddleware(Endpoint(sessions)),
+        kyros,
+        resource=resource,
+        metadata_url=public_url.rstrip("/") + metadata_path,
+        calls_per_second=settings.calls_per_second,
+        scopes_needed=_scopes_needed(listing, reading),
+    )
+    endpoint = _bounded(gate, settings, allowed_hosts, allowed_origins)
+    metadata = _bounded(Metadata(resource), settings, allowed_hosts, allowed_origins)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with sessions.run():
+            yield
+
+    return McpMount(
+        routes=[
+            Route(PATH, endpoint),
+            Route(f"{PATH}/readonly", ReadOnly(endpoint)),
+            Route(f"{PATH}/x/{{toolsets}}", endpoint),
+            Route(f"{PATH}/x/{{toolsets}}/readonly", ReadOnly(endpoint)),
+            Route(metadata_path, metadata),
+        ],
+        lifespan=lifespan,
+    )
+
+
+class ReadOnly:
+    """The same endpoint without tools that change anything."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["path_params"] = {**scope.get("path_params", {}), "readonly": True}
+        await self._app(scope, receive, send)
+
+
+class Metadata:
+    """RFC 9728: which resource this is and how to authenticate; the same for every caller."""
+
+    def __init__(self, resource: str) -> None:
+        self._answer = JSONResponse(
+            {
+                "resource": resource,
+                "resource_name": "Kyros",
+                "scopes_supported": [LEAST_SCOPE],
+                "bearer_methods_supported": ["header"],
+            },
+            headers={"cache-control": "public, max-age=3600"},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in ("GET", "HEAD"):
+            await self._answer(scope, receive, send)
+        else:
+            await Response(status_code=405, headers={"Allow": "GET"})(scope, receive, send)
+
+
+def _bounded(
+    app: ASGIApp, settings: Settings, allowed_hosts: list[str], allowed_origins: list[str]
+) -> ASGIApp:
+    guarded = OriginGuard(app, allowed_hosts, allowed_origins)
+    return RequestBodyLimitMiddleware(guarded, settings.body_limit_bytes)
+
+
+def _scopes_needed(listing: Listing, reading: Reading) -> ScopesNeeded:
+    nothing: frozenset[Right] = frozenset()
+
+    def needed(method: str, name: str) -> frozenset[Right]:
+        if method == "tools/call":
+            spec = listing.offered.get(name)
+            return nothing if spec is None else spec.scopes
+        if method == "resources/read" and (found := reading.find(name)) is not None:
+            return frozenset().union(*(op.scopes for op in found[0].operations))
+        return nothing
+
+    return needed
