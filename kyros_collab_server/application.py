@@ -1,0 +1,375 @@
+"""The one door: every face calls `Kyros.perform`, and nothing else changes the store."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from kyros_collab_server.features.agents import service as agents
+from kyros_collab_server.features.identity import service as identity
+from kyros_collab_server.features.leases import service as leases
+from kyros_collab_server.kernel.errors import (
+    IdempotencyConflict,
+    InProgress,
+    Invalid,
+    NotFound,
+    StoreConflict,
+    Unauthenticated,
+)
+from kyros_collab_server.kernel.etag import canonical, sha256_hex
+from kyros_collab_server.kernel.ids import AgentName, new_request_id
+from kyros_collab_server.kernel.operation import Operation
+from kyros_collab_server.kernel.principal import ROLE_SCOPES, Principal, Role, Scope
+
+log = logging.getLogger(__name__)
+C = TypeVar("C", bound=BaseModel)
+R = TypeVar("R")
+T = TypeVar("T")
+Unit = Callable[[Any], Any]
+
+REPLAYED_MS = 86_400_000
+"""How long a success is replayed: 24 hours of the store's steady time."""
+TOUCHED_SECONDS = 1.0
+"""An agent's liveness is looked after by at most one call in this time, per process."""
+CREDENTIALS_SECONDS = 3.0
+"""A key revoked by another process fails here after at most this long; by this one, at once."""
+CONFLICT_RETRIES = 3
+LOOK_AGAIN_SECONDS = 5.0
+"""A waiting call looks again at least this often: some work gets ready by time alone."""
+_AGENT_NAME: TypeAdapter[str] = TypeAdapter(AgentName)
+_SYSTEM = Principal(id="system", scopes=frozenset())
+
+
+class Feed(Protocol):
+    """The change feed: who waits, and for what of the log."""
+
+    def head(self, workspace: str) -> int: ...
+    async def after(self, workspace: str, seq: int, timeout: float) -> int:
+        """The head, as soon as it is beyond this seq, or at the timeout in seconds."""
+        ...
+
+    def publish(self, workspace: str, name: str, payload: dict[str, Any]) -> None:
+        """Send a frame that is not part of the log to this process's streams."""
+        ...
+
+    def frames(
+        self, workspace: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, dict[str, Any]]]]:
+        """The frames that are published while the block runs; a slow reader loses some."""
+        ...
+
+
+class Store(Protocol):
+    """What the door needs of a store."""
+
+    epoch: str
+
+    async def write(self, principal: Principal, *units: Unit) -> Any: ...
+    async def read(self, principal: Principal, unit: Unit) -> Any: ...
+
+
+class Health(BaseModel):
+    """How the deployment is: each check with the milliseconds it took."""
+
+    ok: bool
+    checks: list["Check"]
+
+
+class Check(BaseModel):
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    ms: float
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer(Generic[R]):
+    """What an operation answered, and whether this was a replay."""
+
+    value: R
+    replayed: bool
+
+
+class Kyros:
+    """The application. Not responsible for wires: faces translate, this decides."""
+
+    def __init__(
+        self, store: Store, feed: Feed, *, version: str, checks: Callable[[], Any]
+    ) -> None:
+        self._store = store
+        self.feed = feed
+        self.version = version
+        self.epoch = store.epoch
+        self._checks = checks
+        self._touched: dict[tuple[str, str, str], float] = {}
+        self._credentials: dict[str, tuple[float, Any]] = {}
+        self._in_flight: set[tuple[str, ...]] = set()
+        self._abandoned: set[asyncio.Task[None]] = set()
+
+    async def perform(
+        self, op: Operation[C, R], command: C, *, actor: Principal, key: str | None = None
+    ) -> R:
+        """The operation's answer; see `answer`."""
+        return (await self.answer(op, command, actor=actor, key=key)).value
+
+    async def answer(
+        self, op: Operation[C, R], command: C, *, actor: Principal, key: str | None = None
+    ) -> Answer[R]:
+        """Authorise, look for a stored answer, run, commit, and wait when the command asks to.
+
+        Raises:
+            KyrosError: the refusal; nothing changed, but for the event that it may leave.
+        """
+        actor.require(op.scopes)
+        wait = float(getattr(command, "wait_seconds", 0) or 0) if op.waiting else 0.0
+        if wait <= 0:
+            return await self._once(op, command, actor, key)
+        flight = (actor.workspace, actor.id, actor.actor, op.name, key or "")
+        if key is not None:
+            if flight in self._in_flight:
+                raise InProgress
+            self._in_flight.add(flight)
+        try:
+            return await self._until(op, command, actor, key, wait)
+        finally:
+            self._in_flight.discard(flight)
+
+    async def _until(
+        self, op: Operation[C, R], command: C, actor: Principal, key: str | None, wait: float
+    ) -> Answer[R]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        waiting = op.waiting
+        while True:
+            seen = self.feed.head(actor.workspace)
+            answer = await self._once(op, command, actor, key)
+            left = deadline - loop.time()
+            if waiting is None or not waiting.pending(answer.value) or left <= 0:
+                return answer
+            command = waiting.go_on(command, answer.value)
+            await self.feed.after(actor.workspace, seen, min(left, LOOK_AGAIN_SECONDS))
+
+    async def _once(
+        self, op: Operation[C, R], command: C, actor: Principal, key: str | None
+    ) -> Answer[R]:
+        touch = self._touch(actor)
+        if op.read:
+            if touch is not None:
+                await self._store.write(actor, touch)
+                self._note_touch(actor)
+            value: R = await self._store.read(actor, lambda work: op.run(work, command))
+            return Answer(value, replayed=False)
+        unit = _unit(op, command, key)
+        units = (unit,) if touch is None else (touch, unit)
+        for tries in range(CONFLICT_RETRIES + 1):
+            try:
+                answer = await self._write(op, actor, key, units)
+                break
+            except StoreConflict:
+                if tries == CONFLICT_RETRIES:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**tries))  # noqa: S311
+        if touch is not None:
+            self._note_touch(actor)
+        if op is identity.revoke_key:
+            self._credentials.clear()
+        return answer
+
+    async def _write(
+        self, op: Operation[C, R], actor: Principal, key: str | None, units: tuple[Unit, ...]
+    ) -> Answer[R]:
+        """Await the lane; a caller who leaves does not take the write back, the door may."""
+        writing = asyncio.ensure_future(self._store.write(actor, *units))
+        try:
+            answer: Answer[R] = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            abandon = op.waiting.abandon if op.waiting else None
+            if abandon is not None and key is None:
+                task = asyncio.create_task(self._take_back(writing, actor, abandon))
+                self._abandoned.add(task)
+                task.add_done_callback(self._abandoned.discard)
+            else:
+                writing.add_done_callback(_look_at)
+            raise
+        return answer
+
+    async def _take_back(
+        self, writing: "asyncio.Future[Answer[Any]]", actor: Principal, abandon: Unit
+    ) -> None:
+        try:
+            answer = await writing
+            await self._store.write(actor, lambda work: abandon(work, answer.value))
+        except Exception:  # the caller has left: there is nobody to refuse
+            log.info("abandoned_call_refused")
+
+    def _touch(self, actor: Principal) -> Unit | None:
+        """The unit that registers a calling agent and renews its leases, when one is due."""
+        if actor.agent is None:
+            return None
+        last = self._touched.get((actor.workspace, actor.id, actor.agent))
+        now = asyncio.get_running_loop().time()
+        return None if last is not None and now - last < TOUCHED_SECONDS else _touched
+
+    def _note_touch(self, actor: Principal) -> None:
+        if actor.agent is not None:
+            who = (actor.workspace, actor.id, actor.agent)
+            self._touched[who] = asyncio.get_running_loop().time()
+            if len(self._touched) > 10_000:
+                self._touched.clear()
+
+    async def caller(
+        self,
+        token: str,
+        *,
+        agent: str | None = None,
+        workspace: str | None = None,
+        face: str,
+        request_id: str = "",
+        trace_id: str | None = None,
+        client: str | None = None,
+    ) -> Principal:
+        """The principal that a token stands for, acting under an agent name in a workspace.
+
+        Raises:
+            Unauthenticated: unknown, expired or revoked; which of them is not said.
+            NotFound: the workspace is unknown, or not one of the key's.
+            Invalid: the agent name breaks its rule.
+        """
+        record = await self._record_of(token)
+        workspaces = tuple(record.workspaces)
+        known = await self._workspaces()
+        first = workspaces[0] if workspaces[0] != "*" else "default"
+        chosen = workspace or first
+        if chosen not in known or not ("*" in workspaces or chosen in workspaces):
+            raise NotFound("workspace")
+        return Principal(
+            id=record.principal,
+            scopes=frozenset(Scope(scope) for scope in record.scopes),
+            workspace=chosen,
+            workspaces=workspaces,
+            agent=_agent_name(agent) or record.agent or record.name,
+            face=face,
+            request_id=request_id or new_request_id(),
+            trace_id=trace_id,
+            client=client,
+        )
+
+    def local_caller(
+        self,
+        *,
+        agent: str,
+        workspace: str | None = None,
+        face: str = "stdio",
+        client: str | None = None,
+    ) -> Principal:
+        """The principal of the local store's own trust: the machine's user, as an agent."""
+        return Principal(
+            id=identity.LOCAL_PRINCIPAL,
+            scopes=ROLE_SCOPES[Role.AGENT],
+            workspace=workspace or "default",
+            agent=_agent_name(agent),
+            face=face,
+            request_id=new_request_id(),
+            client=client,
+        )
+
+    async def kind_etag(self, kind: str, *, actor: Principal) -> str:
+        """The strong tag of all `tasks`, `locks` or `agents` of the caller's workspace."""
+        actor.require(frozenset({Scope.TASKS_READ}))
+        etag: str = await self._store.read(actor, lambda work: work.kind_etag(kind))
+        return etag
+
+    async def health(self) -> Health:
+        """How the store and the disk are at this moment."""
+        checks: list[Check] = await self._checks()
+        return Health(ok=all(check.ok for check in checks), checks=checks)
+
+    async def prune(self) -> None:
+        """Stored answers past their time are gone."""
+        await self._store.write(_SYSTEM, lambda work: work.replays.prune(REPLAYED_MS))
+
+    async def sweep(self) -> None:
+        """In every workspace stale leases are reclaimed and agents' statuses right."""
+        for workspace in await self._workspaces():
+            system = replace(_SYSTEM, workspace=workspace, face="duty")
+            due: bool = await self._store.read(system, leases.sweep_is_due)
+            while due:
+                due = await self._store.write(system, leases.sweep)
+
+    async def _record_of(self, token: str) -> Any:
+        digest = sha256_hex(token)
+        now = asyncio.get_running_loop().time()
+        cached = self._credentials.get(digest)
+        if cached is not None and now - cached[0] < CREDENTIALS_SECONDS:
+            return cached[1]
+        record = await self._store.read(_SYSTEM, lambda work: identity.admitted(work, token))
+        if record is None:
+            self._credentials.pop(digest, None)
+            raise Unauthenticated("The credentials are not valid.", fix="Ask an admin for a key.")
+        if len(self._credentials) > 10_000:
+            self._credentials.clear()
+        self._credentials[digest] = (now, record)
+        if await self._store.read(_SYSTEM, lambda work: identity.use_is_due(work, record)):
+            await self._store.write(_SYSTEM, lambda work: identity.used(work, record.id))
+        return record
+
+    async def _workspaces(self) -> frozenset[str]:
+        now = asyncio.get_running_loop().time()
+        cached = self._credentials.get("")
+        if cached is None or now - cached[0] >= CREDENTIALS_SECONDS:
+            names = await self._store.read(_SYSTEM, identity.workspace_names)
+            cached = (now, frozenset(names))
+            self._credentials[""] = cached
+        found: frozenset[str] = cached[1]
+        return found
+
+
+def _touched(work: Any) -> None:
+    agents.seen(work)
+    leases.renew_due(work)
+
+
+def _unit(op: Operation[C, R], command: C, key: str | None) -> Unit:
+    """The operation as it runs in the lane: replayed when its key was used, stored when it has one.
+
+    Refusals are never stored, nor are answers that only say "not yet".
+    """
+    if key is None:
+        return lambda work: Answer(op.run(work, command), replayed=False)
+    digest = sha256_hex(canonical(command.model_dump(mode="json", exclude={"wait_seconds"})))
+
+    def unit(work: Any) -> Answer[R]:
+        stored = work.replays.get(op.name, key, REPLAYED_MS)
+        if stored is not None:
+            if stored[0] != digest:
+                raise IdempotencyConflict
+            return Answer(op.result.validate_json(stored[1]), replayed=True)
+        value = op.run(work, command)
+        if op.waiting is None or not op.waiting.pending(value):
+            kept = op.result.dump_json(op.stored(value)).decode()
+            work.replays.put(op.name, key, digest, kept)
+        return Answer(value, replayed=False)
+
+    return unit
+
+
+def _look_at(writing: "asyncio.Future[Any]") -> None:
+    """Take note of the outcome, so that a refusal nobody awaits is not reported as lost."""
+    if not writing.cancelled():
+        writing.exception()
+
+
+def _agent_name(name: str | None) -> str | None:
+    if name is None:
+        return None
+    try:
+        return _AGENT_NAME.validate_python(name)
+    except ValidationError:
+        raise Invalid("agent", "is not an agent name", allowed="A-Z a-z 0-9 . _ -") from None

@@ -1,0 +1,179 @@
+"""Events: one line each of a workspace's append-only log."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kyros_collab_server.kernel.ids import Text
+
+MAX_EVENT_BYTES = 65_536
+MAX_DETAILS_BYTES = 16_384
+GENESIS = "0" * 64
+"""`prev_hash` of the first event of a workspace."""
+
+
+class EventName(StrEnum):
+    """Names that only the server writes."""
+
+    TASK_CREATED = "task_created"
+    TASK_UPDATED = "task_updated"
+    TASK_TRANSITIONED = "task_transitioned"
+    TASK_CLAIMED = "task_claimed"
+    TASK_READY = "task_ready"
+    TASK_REQUEUED = "task_requeued"
+    TASK_NEEDS_ATTENTION = "task_needs_attention"
+    LEASE_ACQUIRED = "lease_acquired"
+    LEASE_RELEASED = "lease_released"
+    LEASE_RECLAIMED = "lease_reclaimed"
+    LEASE_QUIET = "lease_quiet"
+    WRITE_FENCED = "write_fenced"
+    LATE_RESULT = "late_result"
+    AGENT_REGISTERED = "agent_registered"
+    AGENT_STATUS_CHANGED = "agent_status_changed"
+    MESSAGE_SENT = "message_sent"
+    LOG_APPENDED = "log_appended"
+    CLOCK_STEPPED = "clock_stepped"
+    KEY_CREATED = "key_created"
+    KEY_REVOKED = "key_revoked"
+    WORKSPACE_CREATED = "workspace_created"
+    WORKSPACE_UPDATED = "workspace_updated"
+
+
+RESERVED_PREFIXES = ("job_", "variant_", "schedule_", "executor_")
+"""Families whose every name is the server's."""
+
+CLIENT_EVENTS = ("note", "progress", "decision", "blocked", "question")
+"""Plain names that agents and people may append; any other name of theirs is dotted."""
+
+ClientEventName = Annotated[
+    str,
+    Field(
+        max_length=64,
+        pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$",
+        description="note, progress, decision, blocked, question, or a dotted name.",
+    ),
+]
+TargetName = Annotated[
+    str,
+    Field(
+        max_length=256,
+        pattern=r"^[a-z]+:[^\s\x00-\x1f]+$",
+        description="What it is about: task:<id>, lease:<lock_id>, agent:<name>, …",
+    ),
+]
+Seq = Annotated[int, Field(ge=0, le=9_007_199_254_740_991, description="Position in the log.")]
+EventTypes = Annotated[
+    list[Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9_.*]+$")]],
+    Field(max_length=64, description="Event names; a trailing * matches a family."),
+]
+Recipients = Annotated[
+    list[Annotated[str, Field(max_length=80, pattern=r"^[A-Za-z0-9:._-]+$")]],
+    Field(min_length=1, max_length=64, description="Agent names, role:<role>, or all."),
+]
+
+
+class Event(BaseModel):
+    """One line of the log, as everybody sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int
+    ts: str
+    event: str
+    actor: str
+    target: str | None = None
+    details: dict[str, Any]
+    workspace: str
+    on_behalf_of: str | None = None
+    request_id: str
+    trace_id: str | None = None
+    prev_hash: str
+    hash: str
+
+
+class AppendEvent(BaseModel):
+    """Append an event of one's own to the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event: ClientEventName
+    text: Annotated[Text, Field(max_length=16_384)] | None = None
+    target: TargetName | None = None
+    to: Recipients | None = None
+    details: dict[str, Any] | None = None
+
+
+class Appended(BaseModel):
+    """Where an event went into the log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ok: bool = True
+    seq: int
+
+
+class EventFilter(BaseModel):
+    """Which events a reader wants; an absent field matches all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    types: EventTypes | None = None
+    actor: Annotated[str, Field(max_length=160)] | None = None
+    target: Annotated[str, Field(max_length=256)] | None = None
+
+    def admits(self, event: str, actor: str, target: str | None) -> bool:
+        """True when an event with these columns passes."""
+        if self.actor is not None and self.actor != actor:
+            return False
+        if self.target is not None and self.target != target:
+            return False
+        return self.types is None or any(_named(event, name) for name in self.types)
+
+
+def _named(event: str, name: str) -> bool:
+    return event.startswith(name[:-1]) if name.endswith("*") else event == name
+
+
+class ReadEvents(EventFilter):
+    """Read events in order of seq: after a cursor, or the newest before one."""
+
+    after: Seq | None = None
+    before: Seq | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    wait_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+
+
+class EventBatch(BaseModel):
+    """Matching events and the cursor that also covers what the filter skipped."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: list[Event]
+    cursor: int
+    head: int
+
+
+class FindSeq(BaseModel):
+    """Ask for the last seq before an instant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ts: Annotated[str, Field(max_length=40)]
+
+
+class Head(BaseModel):
+    """The newest seq of a workspace, its hash, and the store's epoch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int
+    hash: str
+    epoch: str
+    server_time: str
+
+
+class ReadHead(BaseModel):
+    """Ask for the head of the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

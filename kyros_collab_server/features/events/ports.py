@@ -1,0 +1,59 @@
+"""What the log needs of the world."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from kyros_collab_server.features.events.model import AppendEvent, Event, EventFilter, Head
+from kyros_collab_server.kernel.work import Work
+
+
+class EventLog(Protocol):
+    """The log of the work's workspace."""
+
+    @property
+    def next_seq(self) -> int:
+        """The seq that the next appended event gets."""
+        ...
+
+    def append(self, event: str, target: str | None, details: dict[str, Any]) -> int:
+        """Append an event in this transaction, as the work's actor; return its seq."""
+        ...
+
+    def append_as(self, actor: str, event: str, target: str | None, details: dict[str, Any]) -> int:
+        """Append an event that another actor (`system`) is the author of."""
+        ...
+
+    def head(self) -> Head: ...
+
+    def after(self, seq: int, limit: int, wanted: EventFilter) -> tuple[list[Event], int]:
+        """Matching events after a seq, and the seq up to which nothing else matches."""
+        ...
+
+    def before(self, seq: int | None, limit: int, wanted: EventFilter) -> list[Event]:
+        """The newest matching events before a seq (null: of all), in order of seq."""
+        ...
+
+    def one(self, seq: int) -> Event | None: ...
+
+    def about(self, target: str, names: Sequence[str], limit: int) -> list[Event]:
+        """The newest events of these names about a target, in order of seq."""
+        ...
+
+    def last_before(self, ts: str) -> int:
+        """The seq of the last event before an instant; 0 when there is none."""
+        ...
+
+
+class Delivery(Protocol):
+    """Puts an addressed event into inboxes; the messages feature does."""
+
+    def __call__(self, work: Any, seq: int, command: AppendEvent) -> None: ...
+
+
+class EventWork(Work, Protocol):
+    """A work that can append and read events."""
+
+    @property
+    def events(self) -> EventLog: ...
+    @property
+    def deliver(self) -> Delivery: ...

@@ -1,0 +1,429 @@
+"""How a task moves: claimed, transitioned, requeued, with the lease effects in one transaction."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from kyros_collab_server.features.events.model import Event, EventName
+from kyros_collab_server.features.leases import rules as lease_rules
+from kyros_collab_server.features.leases import service as leases
+from kyros_collab_server.features.leases.errors import UseClaim
+from kyros_collab_server.features.leases.model import LeaseState
+from kyros_collab_server.features.leases.rules import LeaseRecord
+from kyros_collab_server.features.tasks import briefs, rules
+from kyros_collab_server.features.tasks.errors import Guard, GuardFailed
+from kyros_collab_server.features.tasks.model import (
+    RETURNED_TO_OTHERS_AFTER_MS,
+    UNDO_WITHIN_MS,
+    Claim,
+    ClaimTask,
+    Priority,
+    Task,
+    TaskStatus,
+    Transitioned,
+    TransitionTask,
+    WhyNot,
+)
+from kyros_collab_server.features.tasks.ports import TaskWork
+from kyros_collab_server.features.tasks.rules import Claimer, TaskRecord
+from kyros_collab_server.kernel.errors import EtagMismatch, NotFound
+from kyros_collab_server.kernel.etag import field_diff, matches
+from kyros_collab_server.kernel.operation import Waiting, operation
+from kyros_collab_server.kernel.principal import Scope
+
+RETRY_AFTER_SECONDS = 15
+"""How long an agent that got no work waits before it asks again, when nothing says better."""
+_UNCHANGING = ("version", "etag", "updated_at")
+
+
+def load(work: TaskWork, task_id: str) -> TaskRecord:
+    """The task of this id.
+
+    Raises:
+        NotFound: no such task in this workspace.
+    """
+    record = work.tasks.get(task_id)
+    if record is None:
+        raise NotFound("task")
+    return record
+
+
+def resource_of(task_id: str) -> str:
+    """The resource whose lease is the task's."""
+    return f"{lease_rules.TASK}{task_id}"
+
+
+def check_if_match(if_match: str | None, task: Task, wanted: dict[str, Any], call: str) -> None:
+    """Pass when no etag is named or it is the current one.
+
+    Raises:
+        EtagMismatch: with the current task, the diff to what was wanted, and the next call.
+    """
+    if if_match is None or matches(if_match, task.etag):
+        return
+    shown = task.model_dump(mode="json")
+    diff = field_diff({name: shown.get(name) for name in wanted}, wanted)
+    raise EtagMismatch(
+        task.etag,
+        shown,
+        diff,
+        f"Look at the diff, then repeat {call}(task_id={task.id}) with if_match={task.etag}",
+    )
+
+
+def save(work: TaskWork, before: TaskRecord, after: TaskRecord, event: str, **more: Any) -> int:
+    """The task is stored, and the log tells what changed; returns the event's seq."""
+    work.tasks.save(after)
+    old, new = before.task.model_dump(mode="json"), after.task.model_dump(mode="json")
+    changes = {name: both for name, both in field_diff(old, new).items() if name not in _UNCHANGING}
+    return work.events.append(
+        event,
+        f"task:{after.task.id}",
+        {"version": after.task.version, "etag": after.task.etag, "changes": changes, **more},
+    )
+
+
+def _claimer(work: TaskWork, command: ClaimTask) -> Claimer:
+    name = work.principal.agent
+    record = work.agents.get(name) if name else None
+    agent = record.agent if record else None
+    role = command.role if command.role is not None else (agent.role if agent else None)
+    skills = command.skills if command.skills is not None else (agent.skills if agent else [])
+    return Claimer(role=role, skills=frozenset(skills), paused=bool(agent and agent.paused))
+
+
+def abandon_claim(work: TaskWork, answer: Claim) -> None:
+    """A task that was granted to a caller who had left is back in the queue."""
+    for shown in answer.leases or []:
+        lease = work.leases.get(shown.lock_id)
+        if lease is not None and lease_rules.is_live(lease, work.now):
+            leases.end(work, lease, LeaseState.RELEASED)
+
+
+@operation(
+    Scope.TASKS_WRITE,
+    Scope.LEASES_WRITE,
+    waiting=Waiting(pending=lambda answer: not answer.claimed, abandon=abandon_claim),
+)
+def claim(work: TaskWork, command: ClaimTask) -> Claim:
+    """The task is the caller's under a live lease, with its resources; or the answer says why not.
+
+    Raises:
+        GuardFailed: the named task cannot be claimed; names the guard.
+        LeaseHeld: another holder has the named task, or one of its resources.
+        NotFound: no such task.
+    """
+    claimer = _claimer(work, command)
+    extra = lease_rules.canonical_resources(command.resources)
+    if command.task_id is not None:
+        return _claim_named(work, command, load(work, command.task_id), claimer, extra)
+    if claimer.paused:
+        return _nothing([WhyNot(reason=Guard.AGENT_PAUSED, count=1)])
+    refusal = leases.conflict(work, extra)
+    if refusal is not None:
+        raise refusal
+    held_back = {"resources_held": 0, "role": 0, "skills": 0, "returned_to_assignee": 0}
+    for record in _queue(work, held_back):
+        misfit = rules.misfit(record.task, claimer)
+        if misfit is not None:
+            held_back[misfit[0].value] = held_back.get(misfit[0].value, 0) + 1
+            continue
+        if leases.conflict(work, _wanted(record.task, extra)) is not None:
+            held_back["resources_held"] += 1
+            continue
+        return _grant(work, command, record, extra)
+    return _nothing(_why(work, held_back))
+
+
+def _claim_named(
+    work: TaskWork, command: ClaimTask, record: TaskRecord, claimer: Claimer, extra: list[str]
+) -> Claim:
+    task = record.task
+    if task.status not in (TaskStatus.QUEUED, *rules.LEASED):
+        allowed = [to.value for start, to in rules.MOVES if start is task.status]
+        raise GuardFailed(
+            Guard.ILLEGAL_MOVE,
+            **{"from": task.status.value, "to": TaskStatus.CLAIMED.value, "allowed": allowed},
+        )
+    misfit = rules.misfit(task, claimer)
+    if misfit is not None:
+        raise GuardFailed(misfit[0], **misfit[1])
+    refusal = leases.conflict(work, _wanted(task, extra))
+    if refusal is not None:
+        raise refusal
+    if task.status is TaskStatus.QUEUED and record.open_dependencies:
+        raise GuardFailed(Guard.OPEN_DEPENDENCIES, open=_open_dependencies(work, task))
+    return _grant(work, command, record, extra)
+
+
+def _open_dependencies(work: TaskWork, task: Task) -> list[str]:
+    statuses = work.tasks.statuses(task.depends_on)
+    return [one for one in task.depends_on if statuses.get(one) is not TaskStatus.DONE]
+
+
+def _wanted(task: Task, extra: list[str]) -> list[str]:
+    return sorted({resource_of(task.id), *task.resources, *extra})
+
+
+def _queue(work: TaskWork, held_back: dict[str, int]) -> Iterator[TaskRecord]:
+    """Claimable tasks in the order of their turns; those sent back to the caller come first."""
+    others: list[TaskRecord] = []
+    for record in work.tasks.returned():
+        if record.task.assignee == work.actor:
+            yield record
+        elif work.now - (record.returned_t or 0) >= RETURNED_TO_OTHERS_AFTER_MS:
+            others.append(record)
+        else:
+            held_back["returned_to_assignee"] += 1
+    yield from others
+    ageing = work.workspaces.settings(work.workspace).ageing_seconds
+
+    def turn(record: TaskRecord) -> tuple[int, int, str]:
+        task, ready_t = record.task, record.ready_t or 0
+        return rules.turn(task.priority, ready_t, task.id, work.now, ageing)
+
+    yield from heapq.merge(*(work.tasks.ready(priority) for priority in Priority), key=turn)
+
+
+def _grant(work: TaskWork, command: ClaimTask, record: TaskRecord, extra: list[str]) -> Claim:
+    task = record.task
+    granted = leases.grant_set(work, _wanted(task, extra), command.ttl_seconds, task.id)
+    own = next(lease for lease in granted if lease.resource == resource_of(task.id))
+    if task.lock_id != own.lock_id:
+        status = TaskStatus.CLAIMED if task.status is TaskStatus.QUEUED else task.status
+        claimed = replace(
+            record,
+            task=rules.revised(
+                task, work.ts, status=status, assignee=work.actor, lock_id=own.lock_id
+            ),
+            ready_t=None,
+            returned_t=None,
+            assignee_principal=work.principal.id,
+        )
+        save(
+            work,
+            record,
+            claimed,
+            EventName.TASK_CLAIMED,
+            lock_id=own.lock_id,
+            fencing_token=own.fencing_token,
+        )
+        record = claimed
+    shown = [lease_rules.published(lease, work.now, work.wall_ms) for lease in granted]
+    return Claim(claimed=True, task=record.task, leases=shown, brief=brief(work, record.task))
+
+
+def brief(work: TaskWork, task: Task) -> str:
+    """Everything a fresh context needs to continue the task, as Markdown."""
+    about = work.events.about(f"task:{task.id}", briefs.BRIEF_EVENTS, briefs.BRIEF_EVENT_COUNT)
+    held = [
+        lease_rules.published(lease, work.now, work.wall_ms)
+        for lease in work.leases.held_for(task.id)
+    ]
+    return briefs.compose(task, about, held)
+
+
+def _nothing(why: list[WhyNot]) -> Claim:
+    return Claim(claimed=False, why=why, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
+def _why(work: TaskWork, held_back: dict[str, int]) -> list[WhyNot]:
+    held_back = {
+        **held_back,
+        Guard.OPEN_DEPENDENCIES.value: work.tasks.count_blocked(),
+        Guard.NEEDS_ATTENTION.value: work.tasks.count_attention(),
+    }
+    why = [WhyNot(reason=reason, count=count) for reason, count in held_back.items() if count]
+    return why or [WhyNot(reason="no_queued_tasks", count=0)]
+
+
+def _lease_to_leave(work: TaskWork, record: TaskRecord, command: TransitionTask) -> None:
+    """Pass when the caller may take the task out of a leased column.
+
+    Raises:
+        WriteFenced: a token that is not the live one, or none beside another's live lease.
+        GuardFailed: there is no lease at all and the caller is no operator.
+    """
+    if command.fencing_token is None and work.principal.is_operator:
+        return
+    live = leases.fence(work, resource_of(record.task.id), command.fencing_token, "task_transition")
+    if live is None:
+        raise GuardFailed(Guard.LEASE_REQUIRED, status=record.task.status.value)
+
+
+def _check_guards(work: TaskWork, record: TaskRecord, command: TransitionTask) -> None:
+    task = record.task
+    guards = rules.check_move(task.status, command.to)
+    if command.to is TaskStatus.CLAIMED:
+        raise UseClaim(task.id)
+    if rules.LEASE in guards:
+        _lease_to_leave(work, record, command)
+    elif command.fencing_token is not None:
+        leases.fence(work, resource_of(task.id), command.fencing_token, "task_transition")
+    if rules.OPERATOR in guards:
+        work.principal.require(frozenset({Scope.OPERATE}))
+    if rules.REVIEWER in guards:
+        work.principal.require(frozenset({Scope.REVIEW}))
+        settings = work.workspaces.settings(work.workspace)
+        if settings.independent_review and task.assignee == work.actor:
+            raise GuardFailed(Guard.SELF_REVIEW, assignee=task.assignee)
+    if rules.CHECKLIST in guards:
+        rules.check_checklist(task)
+
+
+def _check_undo(work: TaskWork, record: TaskRecord, command: TransitionTask, seq: int) -> None:
+    """Pass when the event is the caller's own last move of this task, fresh, and gave up no lease.
+
+    Raises:
+        GuardFailed: anything else; `reason` says what.
+    """
+    event: Event | None = work.events.one(seq)
+    task = record.task
+    reason = None
+    if (
+        event is None
+        or event.event != EventName.TASK_TRANSITIONED
+        or event.target != f"task:{task.id}"
+        or event.actor != work.actor
+    ):
+        reason = "not_your_move"
+    elif event.details.get("version") != task.version:
+        reason = "task_changed"
+    elif event.details.get("released"):
+        reason = "lease_given_up"
+    elif work.now - event.details.get("t", 0) > UNDO_WITHIN_MS:
+        reason = "too_late"
+    elif event.details["changes"]["status"]["before"] != command.to.value:
+        reason = "not_the_way_back"
+    if reason is not None:
+        raise GuardFailed(Guard.ILLEGAL_MOVE, reason=reason, undo_of=seq)
+
+
+@operation(Scope.TASKS_WRITE)
+def transition(work: TaskWork, command: TransitionTask) -> Transitioned:
+    """The task stands in the column, its leases ended where that column ends them.
+
+    Raises:
+        GuardFailed: names the guard, with facts.
+        WriteFenced: the caller is not the live lease's holder with the live token.
+        EtagMismatch: `if_match` names an older version.
+        UseClaim: `claimed` is entered by claiming.
+        NotFound: no such task.
+    """
+    record = load(work, command.task_id)
+    task = record.task
+    wanted: dict[str, Any] = {"status": command.to.value}
+    check_if_match(command.if_match, task, wanted, "task_transition")
+    if command.undo_of is not None:
+        _check_undo(work, record, command, command.undo_of)
+    else:
+        _check_guards(work, record, command)
+    ends = command.to in rules.RELEASES or (
+        task.status in rules.LEASED and command.fencing_token is None
+    )
+    released = end_leases(work, task.id) if ends else []
+    changes: dict[str, Any] = {"status": command.to}
+    if command.handoff is not None:
+        changes["handoff"] = command.handoff
+    moved = _placed(work, record, changes)
+    seq = save(
+        work,
+        record,
+        moved,
+        EventName.TASK_TRANSITIONED,
+        released=released,
+        t=work.now,
+        **({"reason": command.reason} if command.reason else {}),
+        **({"undo_of": command.undo_of} if command.undo_of is not None else {}),
+    )
+    settle_dependants(work, task, moved.task)
+    return Transitioned(
+        old_status=task.status,
+        new_status=moved.task.status,
+        etag=moved.task.etag,
+        released=released,
+        seq=seq,
+        task=moved.task,
+    )
+
+
+def end_leases(work: TaskWork, task_id: str) -> list[str]:
+    """Every lease that came with the task's claim is over; returns their ids."""
+    held = work.leases.held_for(task_id)
+    for lease in held:
+        live = lease_rules.is_live(lease, work.now)
+        how = LeaseState.RELEASED if live else LeaseState.RECLAIMED
+        leases.end(work, lease, how, tell=False)
+    return [lease.lock_id for lease in held]
+
+
+def _placed(work: TaskWork, record: TaskRecord, changes: dict[str, Any]) -> TaskRecord:
+    """The record in its new column, with what the claim queue keeps of it."""
+    status: TaskStatus = changes["status"]
+    leased = any(
+        lease.resource == resource_of(record.task.id)
+        for lease in work.leases.held_for(record.task.id)
+    )
+    if not leased:
+        changes["lock_id"] = None
+    if status is TaskStatus.QUEUED:
+        changes["assignee"] = None
+    task = rules.revised(record.task, work.ts, **changes)
+    return replace(
+        record,
+        task=task,
+        ready_t=work.now if rules.is_ready(task, record.open_dependencies) else None,
+        returned_t=work.now if status is TaskStatus.IN_PROGRESS and not leased else None,
+        assignee_principal=None if task.assignee is None else record.assignee_principal,
+    )
+
+
+def settle_dependants(work: TaskWork, before: Task, after: Task) -> None:
+    """Dependants of a task that was closed or reopened count it right; the freed ones are ready."""
+    was_done, is_done = (one.status is TaskStatus.DONE for one in (before, after))
+    if was_done == is_done:
+        return
+    for dependant_id in work.tasks.dependants(after.id):
+        record = load(work, dependant_id)
+        left = record.open_dependencies + (-1 if is_done else 1)
+        ready = rules.is_ready(record.task, left)
+        ready_t = (record.ready_t or work.now) if ready else None
+        work.tasks.save(replace(record, open_dependencies=left, ready_t=ready_t))
+        if ready and record.ready_t is None:
+            work.events.append(EventName.TASK_READY, f"task:{dependant_id}", {"closed": after.id})
+
+
+def requeue(work: TaskWork, lease: LeaseRecord) -> None:
+    """The task whose lease ended is back in the queue; called in the same transaction.
+
+    A reclaimed lease counts as an attempt; the one beyond `max_attempts` keeps the task back until
+    a person clears it. What the last holder noted becomes the handoff.
+    """
+    if lease.task_id is None or lease.resource != resource_of(lease.task_id):
+        return
+    record = work.tasks.get(lease.task_id)
+    if (
+        record is None
+        or record.task.lock_id != lease.lock_id
+        or record.task.status not in rules.LEASED
+    ):
+        return
+    end_leases(work, lease.task_id)
+    changes: dict[str, Any] = {"status": TaskStatus.QUEUED}
+    if lease.ended is LeaseState.RECLAIMED:
+        changes["attempts"] = record.task.attempts + 1
+        limit = work.workspaces.settings(work.workspace).max_attempts
+        changes["needs_attention"] = changes["attempts"] > limit
+        notes = work.events.about(f"task:{lease.task_id}", briefs.BRIEF_EVENTS, 5)
+        left = [note for note in notes if note.actor == lease.holder]
+        if left:
+            changes["handoff"] = briefs.last_notes(lease.holder, left)
+    requeued = _placed(work, record, changes)
+    save(work, record, requeued, EventName.TASK_REQUEUED, lock_id=lease.lock_id)
+    if requeued.task.needs_attention and not record.task.needs_attention:
+        work.events.append(
+            EventName.TASK_NEEDS_ATTENTION,
+            f"task:{lease.task_id}",
+            {"attempts": requeued.task.attempts},
+        )

@@ -1,0 +1,96 @@
+"""One spelling of SQL for two engines: named parameters, rows as tuples, no ORM on hot paths."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
+Params = Mapping[str, Any]
+
+_NAMED = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+
+
+class Db(Protocol):
+    """A connection inside a transaction. Statements name their parameters `:like_this`."""
+
+    def all(self, sql: str, params: Params = {}) -> list[Row]: ...
+    def one(self, sql: str, params: Params = {}) -> Row | None: ...
+    def run(self, sql: str, params: Params = {}) -> None:
+        """Execute; on Postgres the statement may still be on its way when this returns."""
+        ...
+
+    def many(self, sql: str, rows: Sequence[Params]) -> None: ...
+
+
+class SqliteDb:
+    """A `pysqlite3` connection in autocommit mode; the caller begins and commits."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self._execute: Callable[..., Any] = raw.execute
+
+    def all(self, sql: str, params: Params = {}) -> list[Row]:
+        """All rows of a query."""
+        rows: list[Row] = self._execute(sql, params).fetchall()
+        return rows
+
+    def one(self, sql: str, params: Params = {}) -> Row | None:
+        """The first row of a query, or None."""
+        row: Row | None = self._execute(sql, params).fetchone()
+        return row
+
+    def run(self, sql: str, params: Params = {}) -> None:
+        """The statement has been executed."""
+        self._execute(sql, params)
+
+    def many(self, sql: str, rows: Sequence[Params]) -> None:
+        """The statement has been executed once for each row."""
+        self.raw.executemany(sql, rows)
+
+
+@lru_cache(maxsize=1024)
+def postgres_text(sql: str) -> str:
+    """The statement with psycopg's spelling of named parameters."""
+    return _NAMED.sub(r"%(\1)s", sql)
+
+
+class PostgresDb:
+    """A psycopg connection. In a pipeline only reads wait for their answers."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    def all(self, sql: str, params: Params = {}) -> list[Row]:
+        """All rows of a query."""
+        rows: list[Row] = self.raw.execute(postgres_text(sql), params, prepare=True).fetchall()
+        return rows
+
+    def one(self, sql: str, params: Params = {}) -> Row | None:
+        """The first row of a query, or None."""
+        row: Row | None = self.raw.execute(postgres_text(sql), params, prepare=True).fetchone()
+        return row
+
+    def run(self, sql: str, params: Params = {}) -> None:
+        """The statement is under way; its failure shows at the next read or at commit."""
+        self.raw.execute(postgres_text(sql), params, prepare=True)
+
+    def many(self, sql: str, rows: Sequence[Params]) -> None:
+        """The statement is under way for each row."""
+        text = postgres_text(sql)
+        for row in rows:
+            self.raw.execute(text, row, prepare=True)
+
+
+def listed(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """`(":n0, :n1", {n0: …, n1: …})` for an IN list; an empty list matches nothing."""
+    if not values:
+        return "NULL", {}
+    params = {f"{name}{place}": value for place, value in enumerate(values)}
+    return ", ".join(f":{key}" for key in params), params
+
+
+def like(text: str) -> str:
+    """A LIKE pattern (escape character `~`) that finds the text anywhere."""
+    escaped = text.replace("~", "~~").replace("%", "~%").replace("_", "~_")
+    return f"%{escaped}%"

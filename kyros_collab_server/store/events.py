@@ -1,0 +1,181 @@
+"""The log: one row an event, the exact chained text beside its columns."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Index
+
+from kyros_collab_server.features.events import rules
+from kyros_collab_server.features.events.model import GENESIS, Event, EventFilter, Head
+from kyros_collab_server.store.dialect import Row, like, listed
+from kyros_collab_server.store.schema import Table, big, big_key, key, text
+
+if TYPE_CHECKING:
+    from kyros_collab_server.store.work import SqlWork
+
+SCAN = 20_000
+"""Rows of the log that one filtered read looks at; the cursor tells how far it came."""
+
+
+class EventRow(Table, table=True):
+    """An event. `body` is the chained text; nothing updates or deletes a row (triggers)."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_target", "workspace", "target", "seq"),)
+
+    workspace: str = key()
+    seq: int = big_key()
+    t: int = big()
+    ts: str = text()
+    event: str = text()
+    actor: str = text()
+    target: str | None = text(null=True)
+    hash: str = text()
+    body: str = text()
+
+
+INSERT = """
+INSERT INTO events (workspace, seq, t, ts, event, actor, target, hash, body)
+VALUES (:workspace, :seq, :t, :ts, :event, :actor, :target, :hash, :body)
+"""
+HEAD = """
+SELECT seq, hash, t FROM events WHERE workspace = :workspace ORDER BY seq DESC LIMIT 1
+"""
+ONE = "SELECT body, hash FROM events WHERE workspace = :workspace AND seq = :seq"
+LAST_BEFORE = """
+SELECT coalesce(max(seq), 0) FROM events WHERE workspace = :workspace AND ts < :ts
+"""
+
+
+class SqlEventLog:
+    """The log of a work's workspace. Appended events are written once, at the end of the batch."""
+
+    def __init__(self, work: "SqlWork") -> None:
+        self._work = work
+        self._workspace = work.workspace
+
+    @property
+    def next_seq(self) -> int:
+        """The seq that the next appended event gets."""
+        return self._work.batch.head_of(self._workspace)[0] + 1
+
+    def append(self, event: str, target: str | None, details: dict[str, Any]) -> int:
+        """The event is part of this transaction; returns its seq."""
+        return self.append_as(self._work.actor, event, target, details)
+
+    def append_as(self, actor: str, event: str, target: str | None, details: dict[str, Any]) -> int:
+        """The event is part of this transaction, by another author; returns its seq."""
+        work = self._work
+        seq, prev_hash, _ = work.batch.head_of(self._workspace)
+        seq += 1
+        line: dict[str, Any] = {
+            "seq": seq,
+            "ts": work.ts,
+            "event": str(event),
+            "actor": actor,
+            "target": target,
+            "details": details,
+            "workspace": self._workspace,
+            "request_id": work.principal.request_id,
+        }
+        if work.principal.trace_id is not None:
+            line["trace_id"] = work.principal.trace_id
+        body, digest = rules.chain(prev_hash, line)
+        work.batch.append(
+            {
+                "workspace": self._workspace,
+                "seq": seq,
+                "t": work.now,
+                "ts": work.ts,
+                "event": str(event),
+                "actor": actor,
+                "target": target,
+                "hash": digest,
+                "body": body,
+            }
+        )
+        return seq
+
+    def head(self) -> Head:
+        """The newest event that this work can see."""
+        seq, digest, _ = self._work.batch.head_of(self._workspace)
+        return Head(seq=seq, hash=digest, epoch=self._work.batch.epoch, server_time=self._work.ts)
+
+    def after(self, seq: int, limit: int, wanted: EventFilter) -> tuple[list[Event], int]:
+        """Matching events after a seq, and the seq up to which nothing else matches."""
+        top = min(self.head().seq, seq + SCAN)
+        where, params = _where(wanted)
+        rows = self._rows(
+            f"AND seq > :after AND seq <= :top {where} ORDER BY seq LIMIT :limit",
+            {**params, "after": seq, "top": top, "limit": limit},
+        )
+        events = [_event(row) for row in rows]
+        return events, events[-1].seq if len(events) == limit else max(top, seq)
+
+    def before(self, seq: int | None, limit: int, wanted: EventFilter) -> list[Event]:
+        """The newest matching events before a seq, in order of seq."""
+        top = self.head().seq + 1 if seq is None else seq
+        where, params = _where(wanted)
+        rows = self._rows(
+            f"AND seq < :top {where} ORDER BY seq DESC LIMIT :limit",
+            {**params, "top": top, "limit": limit},
+        )
+        return [_event(row) for row in reversed(rows)]
+
+    def one(self, seq: int) -> Event | None:
+        """The event of this seq, or None."""
+        self._work.batch.flush_events()
+        row = self._work.db.one(ONE, {"workspace": self._workspace, "seq": seq})
+        return None if row is None else _event(row)
+
+    def about(self, target: str, names: Sequence[str], limit: int) -> list[Event]:
+        """The newest events of these names about a target, in order of seq."""
+        listing, params = listed("name", names)
+        rows = self._rows(
+            f"AND target = :target AND event IN ({listing}) ORDER BY seq DESC LIMIT :limit",
+            {**params, "target": target, "limit": limit},
+        )
+        return [_event(row) for row in reversed(rows)]
+
+    def last_before(self, ts: str) -> int:
+        """The seq of the last event before an instant; 0 when there is none."""
+        row = self._work.db.one(LAST_BEFORE, {"workspace": self._workspace, "ts": ts})
+        return int(row[0]) if row else 0
+
+    def _rows(self, rest: str, params: dict[str, Any]) -> list[Row]:
+        self._work.batch.flush_events()
+        sql = f"SELECT body, hash FROM events WHERE workspace = :workspace {rest}"
+        return self._work.db.all(sql, {**params, "workspace": self._workspace})
+
+
+def _where(wanted: EventFilter) -> tuple[str, dict[str, Any]]:
+    parts: list[str] = []
+    params: dict[str, Any] = {}
+    if wanted.actor is not None:
+        parts.append("actor = :actor")
+        params["actor"] = wanted.actor
+    if wanted.target is not None:
+        parts.append("target = :target")
+        params["target"] = wanted.target
+    if wanted.types is not None:
+        exact = [name for name in wanted.types if not name.endswith("*")]
+        listing, named = listed("type", exact)
+        either = [f"event IN ({listing})"]
+        params.update(named)
+        for place, name in enumerate(one for one in wanted.types if one.endswith("*")):
+            either.append(f"event LIKE :family{place} ESCAPE '~'")
+            params[f"family{place}"] = like(name[:-1])[1:]
+        parts.append(f"({' OR '.join(either)})")
+    return "".join(f" AND {part}" for part in parts), params
+
+
+def _event(row: Row) -> Event:
+    return Event.model_construct(
+        **{"on_behalf_of": None, "trace_id": None, **json.loads(row[0]), "hash": row[1]}
+    )
+
+
+def genesis() -> tuple[int, str, int]:
+    """The head of an empty log: seq, hash, steady time."""
+    return 0, GENESIS, 0
