@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pysqlite3
+from psycopg._preparing import PrepareManager
 from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import NullPool
@@ -105,6 +106,20 @@ def postgres_engine(url: str) -> Engine:
     return create_engine(url, poolclass=NullPool, hide_parameters=True)
 
 
+class KeptStatements(PrepareManager):
+    """Prepared statements that outlive a rollback.
+
+    psycopg drops them all after any ROLLBACK, `ROLLBACK TO SAVEPOINT` included, in case an object
+    was made anew meanwhile; inside a pipeline that races with statements already under way. The
+    lane makes no objects and gives a connection up after any failure, so it may keep them.
+    """
+
+    prepared_max = 1_000
+
+    def _should_discard(self, *_: Any) -> bool:
+        return False
+
+
 def libpq_url(url: str) -> str:
     """The URL as libpq reads it, without SQLAlchemy's driver suffix."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
@@ -131,5 +146,5 @@ def postgres_connection(url: str, *, timeout_seconds: float) -> "psycopg.Connect
         )
     except psycopg.Error as error:
         raise StoreUnavailable from error
-    raw.prepare_threshold = 0
+    raw._prepared = KeptStatements()  # noqa: SLF001 - no public seam; a test holds it
     return raw

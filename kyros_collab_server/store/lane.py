@@ -131,6 +131,7 @@ class Lane:
                 for job in again:
                     self._run_batch([job])
                 return
+            log.warning("store_failed", exc_info=failure)
             refusal = failure.refusal()
             for job in again:
                 job.answer, job.error = None, refusal

@@ -202,8 +202,9 @@ class PostgresWriter:
                     yield Transaction(self._begin(workspaces), self._commit)
             finally:
                 self._leave()
-        except psycopg.Error as error:
-            raise self._as_failure(error) from error
+        except (psycopg.Error, StoreFailure) as error:
+            self._raw.close()
+            raise self._as_failure(error) if isinstance(error, psycopg.Error) else error
 
     def _leave(self) -> None:
         """No transaction is open; a connection that cannot say so is given up."""
