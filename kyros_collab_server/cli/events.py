@@ -104,9 +104,10 @@ async def _follow(
     follow: bool,
 ) -> None:
     """Print everything after the cursor, then wait for more; a lost server is asked again."""
+    end = None if follow else (await session.perform(events.head, ReadHead())).seq
+    wait = session.longest_wait_seconds if follow else 0
     pause = 0.0
-    while True:
-        wait = session.longest_wait_seconds if follow else 0
+    while end is None or cursor < end:
         ask = ReadEvents(**wanted, after=cursor, limit=PAGE, wait_seconds=wait)
         try:
             batch: EventBatch = await session.perform(events.read, ask)
@@ -123,10 +124,9 @@ async def _follow(
             pause = 0.0
         for event in batch.items:
             _print(output, event, form)
-        at_end = batch.cursor >= batch.head and len(batch.items) < PAGE
+        if not batch.items and batch.cursor <= cursor and end is not None:
+            return  # the log is shorter than it was: another one is served here
         cursor = batch.cursor
-        if at_end and not follow:
-            return
 
 
 def _print(output: Output, event: Event, form: Form) -> None:

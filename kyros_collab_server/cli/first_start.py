@@ -23,6 +23,7 @@ from kyros_collab_server.features.tasks.model import (
     TaskDraft,
     TaskStatus,
 )
+from kyros_collab_server.kernel.ids import new_request_id
 from kyros_collab_server.kernel.principal import Principal, Scope
 from kyros_collab_server.settings import Settings
 
@@ -42,7 +43,13 @@ class ImportPlan:
 def system_session(opened: Opened) -> Session:
     """A session on the local store that the log shows as `system`."""
     workspace = opened.settings.workspace or DEFAULT_WORKSPACE
-    system = Principal(id="system", scopes=frozenset(Scope), workspace=workspace, face="cli")
+    system = Principal(
+        id="system",
+        scopes=frozenset(Scope),
+        workspace=workspace,
+        face="cli",
+        request_id=new_request_id(),
+    )
     return LocalSession(opened.kyros, system)
 
 
@@ -79,9 +86,7 @@ async def ids_on_board(session: Session) -> frozenset[str]:
     return frozenset(task.id for task in board.data)
 
 
-def import_plan(
-    state: StateFiles, known: frozenset[str], *, leave_out: bool = False
-) -> ImportPlan:
+def import_plan(state: StateFiles, known: frozenset[str], *, leave_out: bool = False) -> ImportPlan:
     """What brings the state files in beside the tasks that are known.
 
     Raises:

@@ -91,17 +91,16 @@ class RemoteSession:
         if (if_match := rest.pop("if_match", None)) is not None:
             headers["If-Match"] = if_match
         wait = rest.get("wait_seconds") or rest.get("wait") or 0
-        if route.method == "GET":
-            parts = {"params": {k: v for k, v in rest.items() if v is not None}}
-        else:
-            parts = {"json": rest}
+        is_read = route.method == "GET"
+        if not is_read:
             headers["Idempotency-Key"] = new_id("cli")
         request = self._client.build_request(
             route.method,
             path,
             headers=headers,
             timeout=httpx2.Timeout(TIMEOUT_SECONDS + wait),
-            **parts,
+            params={k: v for k, v in rest.items() if v is not None} if is_read else None,
+            json=rest if not is_read and (rest or route.method != "DELETE") else None,
         )
         return await self._answered(request)
 
@@ -143,7 +142,6 @@ async def _release(session: RemoteSession, fields: Fields) -> Any:
 async def _send_message(session: RemoteSession, fields: Fields) -> Any:
     route = Route("POST", "/collab/agents/{to}/messages", ("to",))
     return await session.call(route, {"to": fields["to"][0], "text": fields["text"]})
-
 
 
 async def _read_events(session: RemoteSession, fields: Fields) -> Any:

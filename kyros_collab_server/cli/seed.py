@@ -41,7 +41,11 @@ async def _seed(call: Call, session: Session) -> None:
 def _tell(call: Call, created: set[str]) -> None:
     verb = "would be created" if call.dry_run else "created"
     rows = [
-        {"id": draft.id, "outcome": verb if draft.id in created else "skipped", "title": draft.title}
+        {
+            "id": draft.id,
+            "outcome": verb if draft.id in created else "skipped",
+            "title": draft.title,
+        }
         for draft in backlog()
     ]
     call.output.items(rows, COLUMNS)

@@ -64,11 +64,12 @@ async def _import(call: Call, session: Session, state: StateFiles, leave_out: bo
 
 def _tell(call: Call, plan: ImportPlan) -> None:
     verb = "would be created" if call.dry_run else "created"
-    rows = [
-        *({"id": draft.id, "outcome": verb} for draft in plan.drafts),
-        *({"id": one, "outcome": "skipped"} for one in plan.skipped),
-        *({"id": one, "outcome": "left out"} for one in plan.left_out),
+    outcomes = [
+        *((draft.id, verb) for draft in plan.drafts),
+        *((one, "skipped") for one in plan.skipped),
+        *((one, "left out") for one in plan.left_out),
     ]
+    rows = [{"id": one, "outcome": outcome} for one, outcome in outcomes]
     columns = [Column("id", "ID"), Column("outcome", "OUTCOME")]
     call.output.items(rows, columns)
     call.output.hint(_counted(plan, verb))

@@ -77,7 +77,8 @@ async def claim(
     ask = built(ClaimTask, **wanted, resources=resource or None)
     async with open_session(call.settings) as session:
         if call.dry_run:
-            return await _would_claim(call, session, task)
+            await _would_claim(call, session, task)
+            return None
         answer = await _claimed_within(session, ask, wait)
     if answer.task is None or answer.leases is None:
         return _nothing_to_claim(call, answer, wait)
