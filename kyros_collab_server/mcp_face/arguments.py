@@ -108,8 +108,12 @@ def refuse_depth(value: Any, depth: int = MAX_DEPTH) -> None:
 
 
 def refusal_of(error: ValidationError, model: type[BaseModel]) -> KyrosError:
-    """The refusal for the first broken rule: field, rule and what is allowed, never the input."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    """The refusal for a field that does not exist, else for the first broken rule.
+
+    Says field, rule and what is allowed, never the input.
+    """
+    broken = error.errors(include_url=False, include_input=False)
+    first = next((one for one in broken if one["type"] == "extra_forbidden"), broken[0])
     path = first["loc"]
     field = ".".join(_spoken(str(part)) for part in path) or "arguments"
     if first["type"] == "extra_forbidden":

@@ -99,6 +99,7 @@ class Gate:
         self._users: dict[tuple[str, frozenset[Right]], AuthenticatedUser] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"] = trimmed(scope["headers"])
         headers = dict(scope["headers"])
         head = scope.get("kyros.head")  # the host application has named the request already
         request_id: str = head.request_id if head is not None else new_request_id()
@@ -211,6 +212,11 @@ def audience_of(token: str) -> list[str] | None:
     if isinstance(audience, str):
         return [audience]
     return [one for one in audience if isinstance(one, str)] if isinstance(audience, list) else []
+
+
+def trimmed(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """RFC 9110 §5.5: white space around a value is not part of it; the parser leaves some."""
+    return [(name, value.strip(b" \t")) for name, value in headers]
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:

@@ -1,6 +1,7 @@
 """Refusals on this face: a tool result that teaches, or a protocol error where there is no tool."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +32,10 @@ _JSONRPC: dict[Kind, int] = {
     Kind.UNAVAILABLE: INTERNAL_ERROR,
     Kind.RATE_LIMITED: INTERNAL_ERROR,
 }
-_SAID = {"retry_after_seconds", "current"}
-"""Facts that the text says elsewhere, or that are too large for it."""
+_SAID = {"retry_after_seconds", "rule", "nearest", "expires_in_ms", "expires_at"}
+"""Facts that the text says in other words."""
+_TOO_LARGE = {"current": dict}
+"""A whole task is for programs; the text carries what differs."""
 
 
 def problem(error: KyrosError, request_id: str) -> dict[str, Any]:
@@ -105,13 +108,13 @@ def _spoken(facts: Mapping[str, Any], text: str) -> str:
     """`name=value` for the facts that the sentence does not hold yet."""
     words = []
     for name, value in facts.items():
-        if name in _SAID:
+        if name in _SAID or isinstance(value, _TOO_LARGE.get(name, ())):
             continue
         spelled = (
             value
             if isinstance(value, str) and " " not in value
             else json.dumps(lean(value), ensure_ascii=False, separators=(",", ":"))
         )
-        if spelled not in text:
+        if not re.search(rf"(?<!\w){re.escape(spelled)}(?!\w)", text):
             words.append(f"{name}={spelled}")
     return capped(" ".join(words), 4_000)

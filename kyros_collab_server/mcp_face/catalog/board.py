@@ -47,7 +47,7 @@ class ColumnAnswer(TypedDict):
 
     status: str
     count: int
-    cards: list[CardAnswer]
+    cards: NotRequired[list[CardAnswer]]
 
 
 class AttentionAnswer(TypedDict):
@@ -74,7 +74,9 @@ def board_answer(board: Board, *, made_up: bool) -> dict[str, Any]:
         return {"unchanged": True}
     shown: dict[str, Any] = lean(board.model_dump(mode="json", exclude={"unchanged"}))
     for column in shown.get("columns", []):
-        for card in column["cards"]:
+        if not column["cards"]:
+            del column["cards"]
+        for card in column.get("cards", []):
             if not card.get("blocked_by"):
                 card.pop("blocked_by", None)
     if made_up and "me" in shown:
@@ -91,7 +93,8 @@ def board_text(board: Board, *, made_up: bool) -> str:
         f"! {one.kind} {visible(one.target)}: {quoted(one.text)}" for one in board.attention or []
     ]
     for column in board.columns or []:
-        lines += _column_lines(column)
+        if column.count:
+            lines += _column_lines(column)
     lines.append(f"etag {board.etag}")
     return listed(lines, "", narrow="task_list with a status")
 

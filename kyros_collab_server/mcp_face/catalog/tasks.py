@@ -31,6 +31,7 @@ from kyros_collab_server.mcp_face.catalog.task_views import (
     headline,
     lease_answer,
     nothing_text,
+    own_first,
     task_answer,
 )
 from kyros_collab_server.mcp_face.toolbox import MAX_WAIT_SECONDS, Call, Reply, ToolSpec
@@ -65,14 +66,16 @@ async def claim(call: Call, command: ClaimCall) -> Reply:
         if claimed.retry_after_seconds is not None:
             structured["retry_after_seconds"] = claimed.retry_after_seconds
         return Reply(nothing_text(claimed), structured)
+    leases = own_first(claimed.task, claimed.leases or [])
+    brief = visible(claimed.brief or "")
     structured = {
         "claimed": True,
         "task": task_answer(claimed.task, CARD),
-        "leases": [lease_answer(lease) for lease in claimed.leases or []],
+        "leases": [lease_answer(lease) for lease in leases],
     }
-    if claimed.brief:
-        structured["brief"] = visible(claimed.brief)
-    return Reply(visible(claim_text(claimed)), structured)
+    if brief:
+        structured["brief"] = brief
+    return Reply(claim_text(claimed.task, leases, brief), structured)
 
 
 async def get(call: Call, command: GetCall) -> Reply:
