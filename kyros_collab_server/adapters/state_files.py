@@ -193,17 +193,19 @@ def draft_of(task: Task) -> TaskDraft:
 
 
 def in_order_of_dependence(tasks: tuple[Task, ...]) -> list[Task]:
-    """The tasks, each after those of them that it depends on."""
-    left = {task.id: task for task in tasks}
-    ordered: list[Task] = []
-    while left:
-        free = [task for task in left.values() if not left.keys() & set(task.depends_on)]
-        if not free:
-            raise StateFileBroken("depends_on", "is a circle")
-        ordered += free
-        for task in free:
-            del left[task.id]
-    return ordered
+    """The tasks in their own order, but each after those of them that it depends on."""
+    by_id = {task.id: task for task in tasks}
+    ordered: dict[str, Task] = {}
+    for task in tasks:
+        waiting = [task]
+        while waiting:
+            needs = [one for one in waiting[-1].depends_on if one in by_id and one not in ordered]
+            if needs:
+                waiting.append(by_id[needs[0]])
+            else:
+                done = waiting.pop()
+                ordered[done.id] = done
+    return list(ordered.values())
 
 
 def _cycle(edges: dict[str, list[str]]) -> list[str]:

@@ -8,10 +8,9 @@ from kyros_collab_server.cli import checks
 from kyros_collab_server.cli.checks import Finding, State
 from kyros_collab_server.cli.command import Call, command, single
 from kyros_collab_server.cli.failures import Exit, Failure, not_yet
-from kyros_collab_server.cli.first_start import has_no_store
+from kyros_collab_server.cli.first_start import has_no_store, system_session
 from kyros_collab_server.cli.handshakes import mcp_over_http, mcp_over_stdio
 from kyros_collab_server.cli.output import Column
-from kyros_collab_server.cli.session import open_session
 from kyros_collab_server.kernel.errors import KyrosError
 from kyros_collab_server.settings import Settings
 
@@ -45,15 +44,17 @@ async def doctor(
         checks.migration_head(settings),
         checks.token_file(settings),
     ]
-    url = settings.url or f"http://{settings.host}:{settings.port}"
-    answers = await _answers(url)
-    found.append(checks.port(settings, answers=answers))
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    here = f"http://{host}:{settings.port}"
+    found.append(checks.port(settings, answers=await _answers(here)))
     is_sound = all(one.state is not State.FAILED for one in found)
-    token = settings.token
+    token = ""
     if is_sound and not has_no_store(settings):
         token, log = await _store(settings)
         found.append(log)
-    found.append(await mcp_over_http(url, token, answers=answers))
+    url = settings.url or here
+    answers = await _answers(url)
+    found.append(await mcp_over_http(url, settings.token or token, answers=answers))
     found.append(await mcp_over_stdio())
     call.output.items([one.as_row() for one in found], COLUMNS, ident="check")
     for one in found:
@@ -66,15 +67,13 @@ async def _store(settings: Settings) -> tuple[str, Finding]:
     """The local token, and whether the log is whole."""
     from kyros_collab_server.bootstrap import open_kyros
 
-    local = settings.model_copy(update={"url": ""})
+    local = settings.model_copy(update={"url": "", "token": "", "agent": "", "workspace": ""})
     try:
         async with open_kyros(local, duties=False) as opened:
-            token = opened.credentials.token
-        async with open_session(local) as session:
-            return settings.token or token, await checks.log_integrity(session)
+            log = await checks.log_integrity(system_session(opened))
+            return opened.credentials.token, log
     except (Failure, KyrosError) as error:
-        code = error.code
-        return settings.token, Finding("log", State.FAILED, f"{code}: {error}", "kyros migrate")
+        return "", Finding("log", State.FAILED, f"{error.code}: {error}", "kyros migrate")
 
 
 async def _answers(url: str) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from kyros_collab_server.cli import looks
 from kyros_collab_server.cli.command import Call, built, command, group
+from kyros_collab_server.cli.conflicts import changes_of
 from kyros_collab_server.cli.failures import Exit, Failure, not_yet, usage
 from kyros_collab_server.cli.output import Output, dump, plain, visible
 from kyros_collab_server.cli.session import Session, open_session
@@ -151,14 +152,8 @@ def _print(output: Output, event: Event, form: Form) -> None:
 def _said(event: Event) -> str:
     """What the event tells beyond its columns, on one line."""
     details = event.details
-    changes = details.get("changes")
-    if isinstance(changes, dict):
-        return "; ".join(
-            f"{name} {plain(both.get('before'))} → {plain(both.get('after'))}"
-            if isinstance(both, dict)
-            else name
-            for name, both in changes.items()
-        )
+    if told := changes_of(event):
+        return told
     for name in ("text", "resource", "task_id", "name"):
         if details.get(name):
             return plain(details[name])

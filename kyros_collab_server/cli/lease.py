@@ -135,6 +135,8 @@ async def reclaim(call: Call, lock_ids: AnyLockIds = None) -> None:
         asked = built(ReclaimLeases, lock_ids=lock_ids or None)
         answer = await session.perform(leases.reclaim, asked)
     _print_each(call, "reclaimed", answer.reclaimed)
+    if not answer.reclaimed:
+        call.output.hint("nothing to reclaim")
     for kept in answer.kept:
         call.output.hint(f"kept {kept.lock_id}: {kept.reason}")
 

@@ -192,6 +192,7 @@ async def open_remote_session(settings: Settings) -> AsyncIterator[RemoteSession
         message = f"Calls to {settings.url} need a key."
         raise Failure(Exit.AUTHENTICATION, "unauthenticated", message, "Set KYROS_TOKEN.")
     headers = {"Authorization": f"Bearer {settings.token}", "Accept": "application/json"}
+    headers["User-Agent"] = "kyros-cli"
     if settings.agent:
         headers["X-Kyros-Agent"] = settings.agent
     if settings.workspace:

@@ -23,6 +23,9 @@ def run_command(group: str, module: str, words: list[str]) -> int:
     as_json = "--json" in words
     try:
         app: typer.Typer = import_module(f"kyros_collab_server.cli.{module}").app
+        if not words and app.registered_callback is not None:
+            app(["--help"], prog_name=f"kyros {group}", standalone_mode=False)
+            return Exit.USAGE
         code = app(words, prog_name=f"kyros {group}", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else Exit.OK

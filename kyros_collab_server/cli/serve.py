@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from kyros_collab_server.cli.ports import holder_of, is_loopback
 from kyros_collab_server.settings import Settings, load_settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+log = logging.getLogger(__name__)
 
 PORTS_TRIED = 100
 SECRET_CHARACTERS = 32
@@ -136,6 +138,7 @@ class Ending:
         if self.first is not None:
             os._exit(Exit.INTERRUPTED if number == signal.SIGINT else Exit.UNEXPECTED)
         self.first = number
+        log.info("draining", extra={"signal": signal.Signals(number).name})
         late = threading.Timer(self._limit_seconds, os._exit, (Exit.UNEXPECTED,))
         late.daemon = True
         late.start()
@@ -185,10 +188,12 @@ async def _run(
 
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, when_ready)
+                log.info("serving", extra={"url": url, "store": str(settings.data_dir)})
                 _say(ready, has_console, has_console if opens is None else opens)
 
             server = server_of(application, drain_seconds=settings.drain_seconds, on_ready=announce)
             await server.serve(sockets=[listener])
+        log.info("stopped")
     except asyncio.CancelledError:
         if ending.first is None:
             raise

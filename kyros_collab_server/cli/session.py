@@ -83,6 +83,7 @@ async def open_session(settings: Settings, *, creates: bool = False) -> AsyncIte
                 agent=settings.agent or None,
                 workspace=settings.workspace or None,
                 face="cli",
+                client="kyros-cli",
             )
         except KyrosError as error:
             raise refused(error) from error

@@ -79,7 +79,8 @@ async def claim(
         if call.dry_run:
             await _would_claim(call, session, task)
             return None
-        answer = await _claimed_within(session, ask, wait)
+        async with explained(session, call.output, f"task:{task}"):
+            answer = await _claimed_within(session, ask, wait)
     if answer.task is None or answer.leases is None:
         return _nothing_to_claim(call, answer, wait)
     own = next(one for one in answer.leases if one.resource == f"task:{answer.task.id}")
