@@ -1,0 +1,102 @@
+"""The HTTP application: the route table, the middleware, and what they stand on."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from http_api.caller import Callers
+from http_api.endpoint import Dispatch, Endpoint
+from http_api.face import Face
+from http_api.metrics import Metrics
+from http_api.middleware import Front
+from http_api.openapi import document
+from http_api.reply import json_bytes
+from http_api.ring import Rings
+from http_api.routes import agents, docs, events, health, identity, leases, messages, state, tasks
+from http_api.sse import StreamSlots
+from kyros_collab_server.application import Kyros
+from kyros_collab_server.settings import Settings
+
+ENDPOINTS: list[Endpoint] = [
+    *state.ENDPOINTS,
+    *leases.ENDPOINTS,
+    *events.ENDPOINTS,
+    *tasks.ENDPOINTS,
+    *agents.ENDPOINTS,
+    *messages.ENDPOINTS,
+    *identity.ENDPOINTS,
+    *health.ENDPOINTS,
+]
+"""The route table, the busiest first: the router tries them in turn."""
+
+
+class McpMount(Protocol):
+    """The MCP face as this application mounts it."""
+
+    @property
+    def routes(self) -> Sequence[BaseRoute]: ...
+    @property
+    def lifespan(self) -> Callable[[], AbstractAsyncContextManager[None]]: ...
+
+
+def build_app(kyros: Kyros, settings: Settings, *, mcp: McpMount | None = None) -> Starlette:
+    """An application that serves REST, the tail, the docs and, when given, MCP.
+
+    Its `state.face` holds what the endpoints stand on; `state.face.rings.close()` ends the open
+    streams (`serving.py` does so before it waits for them).
+    """
+    metrics = Metrics()
+    face = Face(
+        kyros=kyros,
+        settings=settings,
+        callers=Callers(kyros, settings.calls_per_second),
+        rings=Rings(kyros),
+        slots=StreamSlots(settings.streams_per_principal),
+        metrics=metrics,
+    )
+    described = json_bytes(document(ENDPOINTS, kyros.version))
+    routes = routes_of(face, [*ENDPOINTS, *docs.docs_endpoints(described)])
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            if mcp is None:
+                yield
+            else:
+                async with mcp.lifespan():
+                    yield
+        finally:
+            face.rings.close()
+
+    app = Starlette(
+        routes=[*routes, *(mcp.routes if mcp is not None else ())],
+        middleware=[Middleware(Front, settings=settings, metrics=metrics)],
+        exception_handlers={HTTPException: pass_on},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.face = face
+    return app
+
+
+def routes_of(face: Face, endpoints: Sequence[Endpoint]) -> list[Route]:
+    """One route for each path, so that a wrong method is told all the right ones."""
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in endpoints:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    routes: list[Route] = []
+    for path, methods in by_path.items():
+        dispatch = Dispatch(face, methods)
+        routes.append(Route(path, dispatch, methods=dispatch.methods, name=path))
+    return routes
+
+
+async def pass_on(_: object, error: Exception) -> Response:
+    """Leaves what the router refuses to `Front`, which spells all refusals."""
+    raise error

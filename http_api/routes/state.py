@@ -1,0 +1,152 @@
+"""The board's state as a whole: tasks, locks, agents, and the human log."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from http_api.endpoint import Endpoint
+from http_api.reply import Answering, Reply, json_bytes, none_match, not_modified
+from http_api.request import Call
+from kyros_collab_server.features.agents import service as agents
+from kyros_collab_server.features.agents.model import Agent, AgentList, ListAgents
+from kyros_collab_server.features.events import service as events
+from kyros_collab_server.features.events.model import EventBatch, EventName, ReadEvents
+from kyros_collab_server.features.leases import service as leases
+from kyros_collab_server.features.leases.model import Lease, LeaseList, ListLeases
+from kyros_collab_server.features.tasks import service as tasks
+from kyros_collab_server.features.tasks.model import ListAllTasks, Task, TaskList
+from kyros_collab_server.kernel.errors import NotAvailable
+from kyros_collab_server.kernel.etag import etag_of
+from kyros_collab_server.kernel.operation import Operation
+
+Kind = Literal["tasks", "locks", "agents", "logs"]
+CARD = {
+    "id",
+    "title",
+    "status",
+    "priority",
+    "labels",
+    "assignee",
+    "lock_id",
+    "depends_on",
+    "needs_attention",
+    "updated_at",
+    "version",
+    "etag",
+}
+READS: dict[str, tuple[Operation[Any, Any], BaseModel]] = {
+    "tasks": (tasks.list_all, ListAllTasks()),
+    "locks": (leases.list_leases, ListLeases()),
+    "agents": (agents.list_agents, ListAgents()),
+}
+MAX_BODIES = 64
+"""Encoded boards kept, one for each workspace and view."""
+
+
+class StateQuery(BaseModel):
+    """How much of it, and as of when."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    view: Literal["full", "summary"] = "full"
+    at: Annotated[str, Field(max_length=40, description="A seq or an RFC 3339 instant.")] | None = (
+        None
+    )
+
+
+class State(BaseModel):
+    """Everything of one kind, and the tag of the whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: list[Task] | list[Lease] | list[Agent]
+    etag: str
+
+
+class LogState(BaseModel):
+    """The human log as Markdown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    etag: str
+
+
+class _WholeState(Endpoint):
+    """A conditional read is answered from the kind's tag alone, whatever the board's size."""
+
+    async def answer_to(self, call: Call) -> Answering:
+        face, principal = call.face, call.principal
+        query = self.validated(StateQuery, {**call.query(), **call.path})
+        if query.at is not None:
+            raise NotAvailable("The state at a past moment", fix="Leave `at` out.")
+        if query.kind == "logs":
+            return await self._log(call)
+        op, command = READS[query.kind]
+        principal.require(op.scopes)
+        etag = _viewed(await face.kyros.kind_etag(query.kind, actor=principal), query.view)
+        if none_match(call.headers.get("if-none-match"), etag):
+            return not_modified(etag)
+        kept = (principal.workspace, query.view)
+        if query.kind == "tasks" and (found := face.bodies.get(kept)) and found[0] == etag:
+            return Reply(200, found[1]).tag(etag)
+        state: TaskList | LeaseList | AgentList = await self.perform(call, op, command)
+        etag = _viewed(state.etag, query.view)
+        body = _encoded(state, etag, query.view)
+        if query.kind == "tasks":
+            if len(face.bodies) >= MAX_BODIES:
+                face.bodies.clear()
+            face.bodies[kept] = (etag, body)
+        return Reply(200, body).tag(etag)
+
+    async def _log(self, call: Call) -> Answering:
+        entries: list[str] = []
+        seq, cursor = 0, 0
+        while True:
+            command = ReadEvents(after=cursor, limit=1000, types=[EventName.LOG_APPENDED.value])
+            batch: EventBatch = await self.perform(call, events.read, command)
+            for event in batch.items:
+                entries.append(str(event.details.get("text", "")))
+                seq = event.seq
+            if batch.cursor <= cursor or batch.cursor >= batch.head:
+                break
+            cursor = batch.cursor
+        text = "\n".join(entries)
+        etag = etag_of(seq, text)
+        if none_match(call.headers.get("if-none-match"), etag):
+            return not_modified(etag)
+        return Reply(200, LogState(text=text, etag=etag).model_dump_json().encode()).tag(etag)
+
+
+def _viewed(etag: str, view: str) -> str:
+    return etag if view == "full" else f'{etag[:-1]}-summary"'
+
+
+def _encoded(state: BaseModel, etag: str, view: str) -> bytes:
+    if view == "full" or not isinstance(state, TaskList):
+        return state.model_copy(update={"etag": etag}).model_dump_json().encode()
+    cards: list[Mapping[str, Any]] = [
+        {
+            **task.model_dump(mode="json", include=CARD),
+            "done_items": sum(item.done for item in task.definition_of_done),
+            "items": len(task.definition_of_done),
+        }
+        for task in state.data
+    ]
+    return json_bytes({"data": cards, "etag": etag})
+
+
+ENDPOINTS = [
+    _WholeState(
+        "GET",
+        "/collab/state/{kind}",
+        tasks.list_all,
+        "Read everything of one kind, conditionally.",
+        query=StateQuery,
+        answer=State | LogState,
+        errors=(NotAvailable,),
+        tagged=True,
+    ),
+]
