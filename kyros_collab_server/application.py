@@ -168,19 +168,23 @@ class Kyros:
             return Answer(value, replayed=False)
         unit = _unit(op, command, key)
         units = (unit,) if touch is None else (touch, unit)
-        for tries in range(CONFLICT_RETRIES + 1):
-            try:
-                answer = await self._write(op, actor, key, units)
-                break
-            except StoreConflict:
-                if tries == CONFLICT_RETRIES:
-                    raise
-                await asyncio.sleep(random.uniform(0, 0.01 * 2**tries))  # noqa: S311
+        answer = await self._retried(op, actor, key, units)
         if touch is not None:
             self._note_touch(actor)
         if op is identity.revoke_key:
             self._credentials.clear()
         return answer
+
+    async def _retried(
+        self, op: Operation[C, R], actor: Principal, key: str | None, units: tuple[Unit, ...]
+    ) -> Answer[R]:
+        """The answer of a write; a store conflict is tried again with full jitter."""
+        for tries in range(CONFLICT_RETRIES):
+            try:
+                return await self._write(op, actor, key, units)
+            except StoreConflict:
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**tries))  # noqa: S311
+        return await self._write(op, actor, key, units)
 
     async def _write(
         self, op: Operation[C, R], actor: Principal, key: str | None, units: tuple[Unit, ...]
@@ -201,7 +205,7 @@ class Kyros:
         return answer
 
     async def _take_back(
-        self, writing: "asyncio.Future[Answer[Any]]", actor: Principal, abandon: Unit
+        self, writing: "asyncio.Future[Answer[Any]]", actor: Principal, abandon: Callable[[Any, Any], None]
     ) -> None:
         try:
             answer = await writing

@@ -31,7 +31,7 @@ def _plain(value: Any) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is int:
-        return -9007199254740991 <= value <= 9007199254740991
+        return bool(-9007199254740991 <= value <= 9007199254740991)
     if kind is dict:
         return all(
             type(k) is str and (k.isascii() or max(k) < "\ud800") and _plain(v)

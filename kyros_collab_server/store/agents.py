@@ -53,6 +53,7 @@ VALUES (:workspace, :name, :principal, :seen_t, :etag, :document)
 ON CONFLICT (workspace, name) DO UPDATE SET principal = excluded.principal,
 seen_t = excluded.seen_t, etag = excluded.etag, document = excluded.document
 """
+_INBOX = {"workspace": "text", "recipient": "text", "seq": "bigint", "document": "text"}
 _UNREAD = """
 FROM inbox WHERE workspace = :workspace AND recipient = :recipient AND seq > coalesce(
 (SELECT through FROM inbox_marks WHERE workspace = :workspace AND recipient = :recipient), 0)
@@ -125,11 +126,9 @@ class SqlInboxes:
     def put(self, recipients: list[str], message: Message) -> None:
         """The message lies in each of these inboxes."""
         document = message.model_dump_json()
-        self._db.many(
-            "INSERT INTO inbox (workspace, recipient, seq, document) "
-            "VALUES (:workspace, :recipient, :seq, :document)",
-            [{**self._of(one), "seq": message.seq, "document": document} for one in recipients],
-        )
+        rows = [{**self._of(one), "seq": message.seq, "document": document} for one in recipients]
+        if rows:
+            self._db.insert("inbox", _INBOX, rows)
 
     def unread(self, recipient: str, limit: int) -> list[Message]:
         """Messages past the mark, oldest first."""

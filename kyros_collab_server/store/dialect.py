@@ -7,12 +7,20 @@ from typing import Any, Protocol
 
 Row = tuple[Any, ...]
 Params = Mapping[str, Any]
+Columns = Mapping[str, str]
+"""Column names with their Postgres types."""
 
 _NAMED = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 
 class Db(Protocol):
-    """A connection inside a transaction. Statements name their parameters `:like_this`."""
+    """A connection inside a transaction. Statements name their parameters `:like_this`.
+
+    `guard`, while set, is called before the first write: the lane opens a savepoint by it, so that
+    an operation that refuses before it writes costs none.
+    """
+
+    guard: Callable[[], None] | None
 
     def all(self, sql: str, params: Params = {}) -> list[Row]: ...
     def one(self, sql: str, params: Params = {}) -> Row | None: ...
@@ -20,7 +28,9 @@ class Db(Protocol):
         """Execute; on Postgres the statement may still be on its way when this returns."""
         ...
 
-    def many(self, sql: str, rows: Sequence[Params]) -> None: ...
+    def insert(self, table: str, columns: Columns, rows: Sequence[Params]) -> None:
+        """Insert all rows with one statement."""
+        ...
 
 
 class SqliteDb:
@@ -28,6 +38,7 @@ class SqliteDb:
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
+        self.guard: Callable[[], None] | None = None
         self._execute: Callable[..., Any] = raw.execute
 
     def all(self, sql: str, params: Params = {}) -> list[Row]:
@@ -42,11 +53,28 @@ class SqliteDb:
 
     def run(self, sql: str, params: Params = {}) -> None:
         """The statement has been executed."""
+        if self.guard is not None:
+            self.guard()
         self._execute(sql, params)
 
-    def many(self, sql: str, rows: Sequence[Params]) -> None:
-        """The statement has been executed once for each row."""
-        self.raw.executemany(sql, rows)
+    def insert(self, table: str, columns: Columns, rows: Sequence[Params]) -> None:
+        """All rows are in the table."""
+        if self.guard is not None:
+            self.guard()
+        self.raw.executemany(_sqlite_insert(table, tuple(columns)), rows)
+
+
+@lru_cache(maxsize=64)
+def _sqlite_insert(table: str, columns: tuple[str, ...]) -> str:
+    values = ", ".join(f":{name}" for name in columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
+
+
+@lru_cache(maxsize=64)
+def _postgres_insert(table: str, columns: tuple[tuple[str, str], ...]) -> str:
+    names = ", ".join(name for name, _ in columns)
+    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in columns)
+    return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays})"
 
 
 @lru_cache(maxsize=1024)
@@ -60,26 +88,32 @@ class PostgresDb:
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
+        self.guard: Callable[[], None] | None = None
+        self._execute: Callable[..., Any] = raw.cursor().execute
 
     def all(self, sql: str, params: Params = {}) -> list[Row]:
         """All rows of a query."""
-        rows: list[Row] = self.raw.execute(postgres_text(sql), params, prepare=True).fetchall()
+        rows: list[Row] = self._execute(postgres_text(sql), params, prepare=True).fetchall()
         return rows
 
     def one(self, sql: str, params: Params = {}) -> Row | None:
         """The first row of a query, or None."""
-        row: Row | None = self.raw.execute(postgres_text(sql), params, prepare=True).fetchone()
+        row: Row | None = self._execute(postgres_text(sql), params, prepare=True).fetchone()
         return row
 
     def run(self, sql: str, params: Params = {}) -> None:
         """The statement is under way; its failure shows at the next read or at commit."""
-        self.raw.execute(postgres_text(sql), params, prepare=True)
+        if self.guard is not None:
+            self.guard()
+        self._execute(postgres_text(sql), params, prepare=True)
 
-    def many(self, sql: str, rows: Sequence[Params]) -> None:
-        """The statement is under way for each row."""
-        text = postgres_text(sql)
-        for row in rows:
-            self.raw.execute(text, row, prepare=True)
+    def insert(self, table: str, columns: Columns, rows: Sequence[Params]) -> None:
+        """One statement for all rows is under way."""
+        if self.guard is not None:
+            self.guard()
+        arrays = {name: [row[name] for row in rows] for name in columns}
+        text = _postgres_insert(table, tuple(columns.items()))
+        self._execute(text, arrays, prepare=True)
 
 
 def listed(name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:

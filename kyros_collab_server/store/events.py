@@ -35,10 +35,17 @@ class EventRow(Table, table=True):
     body: str = text()
 
 
-INSERT = """
-INSERT INTO events (workspace, seq, t, ts, event, actor, target, hash, body)
-VALUES (:workspace, :seq, :t, :ts, :event, :actor, :target, :hash, :body)
-"""
+COLUMNS = {
+    "workspace": "text",
+    "seq": "bigint",
+    "t": "bigint",
+    "ts": "text",
+    "event": "text",
+    "actor": "text",
+    "target": "text",
+    "hash": "text",
+    "body": "text",
+}
 HEAD = """
 SELECT seq, hash, t FROM events WHERE workspace = :workspace ORDER BY seq DESC LIMIT 1
 """

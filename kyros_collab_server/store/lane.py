@@ -14,7 +14,7 @@ from kyros_collab_server.kernel.errors import KyrosError, StoreUnavailable, Writ
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.store.failpoints import Failpoint
 from kyros_collab_server.store.work import Batch, SqlWork
-from kyros_collab_server.store.writer import StoreFailure, Writer
+from kyros_collab_server.store.writer import Savepoint, StoreFailure, Writer
 
 log = logging.getLogger(__name__)
 WATCH_SECONDS = 0.25
@@ -165,9 +165,10 @@ class Lane:
 
     def _run_job(self, batch: Batch, job: Job) -> None:
         work = SqlWork(batch, job.principal)
+        savepoint = Savepoint(batch.db)
         for unit in job.units:
             mark = batch.mark()
-            self._writer.savepoint()
+            savepoint.open()
             try:
                 job.answer = job.context.run(unit, work)
             except StoreFailure:
@@ -176,7 +177,7 @@ class Lane:
                 failure = self._writer.failure(error)
                 if failure is not None:
                     raise failure from error
-                self._writer.rollback_to_savepoint()
+                savepoint.undo()
                 batch.back_to(mark)
                 job.error = error
                 if isinstance(error, KyrosError):
@@ -184,7 +185,7 @@ class Lane:
                 else:
                     log.exception("operation_failed")
                 return
-            self._writer.release_savepoint()
+            savepoint.keep()
 
     def _reply(self, jobs: list[Job], committed: Committed | None = None) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}

@@ -90,6 +90,7 @@ class TaskEdgeRow(Table, table=True):
     depends_on: str = key()
 
 
+_EDGES = {"workspace": "text", "task_id": "text", "depends_on": "text"}
 _RECORD = "document, number, open_dependencies, ready_t, returned_t, assignee_principal"
 _SELECT = f"SELECT {_RECORD} FROM tasks WHERE workspace = :workspace"
 GET = f"{_SELECT} AND id = :id"
@@ -167,11 +168,9 @@ class SqlTasks:
         self._db.run(
             "DELETE FROM task_edges WHERE workspace = :workspace AND task_id = :task_id", here
         )
-        self._db.many(
-            "INSERT INTO task_edges (workspace, task_id, depends_on) "
-            "VALUES (:workspace, :task_id, :depends_on)",
-            [{**here, "depends_on": one} for one in dict.fromkeys(depends_on)],
-        )
+        rows = [{**here, "depends_on": one} for one in dict.fromkeys(depends_on)]
+        if rows:
+            self._db.insert("task_edges", _EDGES, rows)
 
     def dependants(self, task_id: str) -> list[str]:
         """The tasks that wait for this one, by id."""

@@ -12,8 +12,8 @@ from kyros_collab_server.kernel.paging import CursorSeal
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.time import rfc3339
 from kyros_collab_server.store.agents import SqlAgents, SqlInboxes
-from kyros_collab_server.store.dialect import Db
-from kyros_collab_server.store.events import HEAD, INSERT, SqlEventLog, genesis
+from kyros_collab_server.store.dialect import Db, Row
+from kyros_collab_server.store.events import COLUMNS, HEAD, SqlEventLog, genesis
 from kyros_collab_server.store.identity import SqlKeys, SqlWorkspaces
 from kyros_collab_server.store.leases import SqlLeases
 from kyros_collab_server.store.replays import SqlReplays
@@ -65,12 +65,14 @@ class Batch:
 
     def head_of(self, workspace: str) -> tuple[int, str, int]:
         """Seq, hash and steady time of the newest event, those of this batch included."""
-        head = self._heads.get(workspace)
-        if head is None:
-            row = self.db.one(HEAD, {"workspace": workspace})
-            head = genesis() if row is None else (int(row[0]), str(row[1]), int(row[2]))
-            self._heads[workspace] = self._read[workspace] = head
-        return head
+        if workspace not in self._heads:
+            self.know_head(workspace, self.db.one(HEAD, {"workspace": workspace}))
+        return self._heads[workspace]
+
+    def know_head(self, workspace: str, row: Row | None) -> None:
+        """The head of a workspace as the store has it; nothing was appended yet."""
+        head = genesis() if row is None else (int(row[0]), str(row[1]), int(row[2]))
+        self._heads[workspace] = self._read[workspace] = head
 
     def append(self, row: dict[str, Any]) -> None:
         """The event follows all others of its workspace."""
@@ -80,7 +82,7 @@ class Batch:
     def flush_events(self) -> None:
         """Every event so far is in the table, for statements that read it."""
         if self._written < len(self._events):
-            self.db.many(INSERT, self._events[self._written :])
+            self.db.insert("events", COLUMNS, self._events[self._written :])
             self._written = len(self._events)
 
     def touch(self, workspace: str, kind: str) -> None:

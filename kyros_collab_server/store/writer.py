@@ -20,12 +20,44 @@ from kyros_collab_server.kernel.errors import (
     WriterStalled,
 )
 from kyros_collab_server.kernel.time import Clock
-from kyros_collab_server.store.dialect import PostgresDb, SqliteDb
+from kyros_collab_server.store.dialect import Db, PostgresDb, SqliteDb, postgres_text
+from kyros_collab_server.store.events import HEAD
 from kyros_collab_server.store.work import Batch, Shared
 
 SAVEPOINT = "SAVEPOINT job"
 RELEASE = "RELEASE SAVEPOINT job"
 ROLLBACK_TO = "ROLLBACK TO SAVEPOINT job"
+
+
+class Savepoint:
+    """A savepoint that is opened by the first write after `open`, if there is any."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._is_open = False
+
+    def open(self) -> None:
+        """What is written from here on can be taken back alone."""
+        self._is_open = False
+        self._db.guard = self._begin
+
+    def _begin(self) -> None:
+        self._db.guard = None
+        self._is_open = True
+        self._db.run(SAVEPOINT)
+
+    def keep(self) -> None:
+        """What was written since `open` stays."""
+        self._db.guard = None
+        if self._is_open:
+            self._db.run(RELEASE)
+
+    def undo(self) -> None:
+        """What was written since `open` is undone."""
+        self._db.guard = None
+        if self._is_open:
+            self._db.run(ROLLBACK_TO)
+            self._db.run(RELEASE)
 
 
 class StoreFailure(Exception):
@@ -62,9 +94,6 @@ class Writer(Protocol):
     waits_for_lock: bool
 
     def transaction(self, workspaces: Collection[str]) -> Any: ...
-    def savepoint(self) -> None: ...
-    def release_savepoint(self) -> None: ...
-    def rollback_to_savepoint(self) -> None: ...
     def failure(self, error: BaseException) -> StoreFailure | None:
         """The store's failure behind a driver's error; None for an error of ours."""
         ...
@@ -138,19 +167,6 @@ class SqliteWriter:
                 self._raw.execute("ROLLBACK")
             raise failure from error
 
-    def savepoint(self) -> None:
-        """What follows can be taken back alone."""
-        self._db.run(SAVEPOINT)
-
-    def release_savepoint(self) -> None:
-        """What followed the savepoint stays."""
-        self._db.run(RELEASE)
-
-    def rollback_to_savepoint(self) -> None:
-        """What followed the savepoint is undone."""
-        self._db.run(ROLLBACK_TO)
-        self._db.run(RELEASE)
-
     def failure(self, error: BaseException) -> StoreFailure | None:
         """The store's failure behind a driver's error."""
         return self._as_failure(error) if isinstance(error, sqlite.Error) else None
@@ -216,19 +232,29 @@ class PostgresWriter:
             self._raw.close()
 
     def _begin(self, workspaces: Collection[str]) -> Batch:
-        self._raw.execute("BEGIN")
-        for workspace in sorted(workspaces):
-            self._db.run(LOCK_WORKSPACE, {"key": f"kyros:{workspace}"})
-        self._raw.execute(LIMIT_STATEMENTS)
+        """Take the locks, then read the clock and the heads: one round trip."""
+        names = sorted(workspaces)
+        self._db.run("BEGIN")
+        for name in names:
+            self._db.run(LOCK_WORKSPACE, {"key": f"kyros:{name}"})
+        self._db.run(LIMIT_STATEMENTS)
+        clock = self._raw.execute(NOW, prepare=True)
+        heads = [
+            self._raw.execute(postgres_text(HEAD), {"workspace": name}, prepare=True)
+            for name in names
+        ]
         self.waits_for_lock = True
         try:
-            row = self._db.one(NOW)
+            row = clock.fetchone()
         finally:
             self.waits_for_lock = False
-        now = int(row[0]) if row else 0
+        steady = wall = int(row[0]) if row else 0
         if self._clock is not None:
-            return Batch(self._db, self._shared, self._clock.steady_ms(), self._clock.wall_ms())
-        return Batch(self._db, self._shared, now, now)
+            steady, wall = self._clock.steady_ms(), self._clock.wall_ms()
+        batch = Batch(self._db, self._shared, steady, wall)
+        for name, head in zip(names, heads, strict=True):
+            batch.know_head(name, head.fetchone())
+        return batch
 
     def _commit(self, heads: dict[str, int]) -> None:
         """Announce and commit in one round trip; without an answer the outcome is unknown."""
@@ -236,25 +262,12 @@ class PostgresWriter:
             if heads:
                 payload = ",".join(f"{name}:{seq}" for name, seq in heads.items())
                 self._db.run(NOTIFY, {"payload": payload[:7_900]})
-            self._raw.execute("COMMIT")
-            self._raw.execute("SELECT 1").fetchone()
+            self._db.run("COMMIT")
+            self._db.one("SELECT 1")
         except psycopg.Error as error:
             if self._raw.closed or self._raw.broken:
                 raise StoreFailure("unavailable", outcome_unknown=True) from error
             raise self._as_failure(error) from error
-
-    def savepoint(self) -> None:
-        """What follows can be taken back alone."""
-        self._db.run(SAVEPOINT)
-
-    def release_savepoint(self) -> None:
-        """What followed the savepoint stays."""
-        self._db.run(RELEASE)
-
-    def rollback_to_savepoint(self) -> None:
-        """What followed the savepoint is undone."""
-        self._db.run(ROLLBACK_TO)
-        self._db.run(RELEASE)
 
     def failure(self, error: BaseException) -> StoreFailure | None:
         """The store's failure behind a driver's error."""
