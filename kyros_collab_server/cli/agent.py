@@ -25,7 +25,7 @@ COLUMNS = [
     Column("name", "AGENT"),
     Column("status", "STATUS", looks.status),
     Column("role", "ROLE"),
-    Column("skills", "SKILLS"),
+    Column("skills", "SKILLS", shrinks=True),
     Column("client", "CLIENT"),
     Column("last_seen", "SEEN", looks.since),
 ]
@@ -47,7 +47,7 @@ async def list_agents(
     async with open_session(call.settings) as session:
         found = (await session.perform(agents.list_agents, asked)).data
     stalled = sum(one.status is AgentStatus.STALLED for one in found)
-    footer = f"{len(found)} agents" + (f", {stalled} stalled" if stalled else "")
+    footer = looks.counted(len(found), "agent") + (f", {stalled} stalled" if stalled else "")
     call.output.items([_row(one) for one in found], COLUMNS, ident="name", footer=footer)
 
 

@@ -20,7 +20,7 @@ SIGNS = {State.OK: ("✔", "green"), State.WARNING: ("!", "yellow"), State.FAILE
 COLUMNS = [
     Column("state", "", lambda value, _row: SIGNS[State(value)]),
     Column("check", "CHECK"),
-    Column("found", "FOUND"),
+    Column("found", "FOUND", shrinks=True),
     Column("fix", "FIX"),
 ]
 
@@ -57,9 +57,6 @@ async def doctor(
     found.append(await mcp_over_http(url, settings.token or token, answers=answers))
     found.append(await mcp_over_stdio())
     call.output.items([one.as_row() for one in found], COLUMNS, ident="check")
-    for one in found:
-        if one.fix and call.output.on_terminal and one.state is not State.OK:
-            call.output.hint(f"{one.check}: {one.fix}")
     return Exit.UNEXPECTED if any(one.state is State.FAILED for one in found) else Exit.OK
 
 

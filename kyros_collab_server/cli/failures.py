@@ -134,8 +134,8 @@ def report(failure: Failure, *, as_json: bool) -> int:
             print(json.dumps({"error": error}, ensure_ascii=False), flush=True)
         except BrokenPipeError:
             leave_closed_pipe()
-    else:
-        name = "" if failure.code in ("usage", "interrupted") else f"{failure.code}: "
+    elif failure.exit_code != Exit.INTERRUPTED:
+        name = "" if failure.code == "usage" else f"{failure.code}: "
         print(f"error: {name}{failure.message}", file=sys.stderr)
         if failure.hint:
             print(f"fix: {failure.hint}", file=sys.stderr)

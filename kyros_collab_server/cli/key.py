@@ -19,7 +19,7 @@ COLUMNS = [
     Column("id", "KEY"),
     Column("name", "NAME"),
     Column("agent", "AGENT"),
-    Column("scopes", "SCOPES"),
+    Column("scopes", "SCOPES", shrinks=True),
     Column("workspaces", "WORKSPACES"),
     Column("last_used_at", "USED", looks.since),
     Column("expires_at", "EXPIRES", looks.since),
@@ -77,7 +77,9 @@ async def list_keys(
     async with open_session(call.settings) as session:
         found = (await session.perform(identity.list_keys, ListKeys())).data
     shown = [one for one in found if everything or one.revoked_at is None]
-    call.output.items([_row(one) for one in shown], COLUMNS, footer=f"{len(shown)} keys")
+    call.output.items(
+        [_row(one) for one in shown], COLUMNS, footer=looks.counted(len(shown), "key")
+    )
 
 
 @command(app, "revoke", writes=True)

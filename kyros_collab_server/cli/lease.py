@@ -27,7 +27,7 @@ app = group("Leases: who may touch what, and until when.")
 COLUMNS = [
     Column("lock_id", "LEASE"),
     Column("state", "STATE", looks.status),
-    Column("resource", "RESOURCE"),
+    Column("resource", "RESOURCE", shrinks=True),
     Column("mode", "MODE"),
     Column("holder", "HOLDER"),
     Column("fencing_token", "TOKEN"),
@@ -58,7 +58,7 @@ async def list_leases(
         asked = built(ListLeases, resource=resource, holder=holder, stale=stale or None)
         found = (await session.perform(leases.list_leases, asked)).data
     late = sum(one.expires_in_ms < 0 for one in found)
-    footer = f"{len(found)} leases" + (f", {late} stale" if late else "")
+    footer = looks.counted(len(found), "lease") + (f", {late} stale" if late else "")
     call.output.items([_row(one) for one in found], COLUMNS, ident="lock_id", footer=footer)
 
 

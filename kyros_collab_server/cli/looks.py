@@ -61,6 +61,11 @@ def left(value: Any, _row: Row) -> Look:
     return duration(value / 1000), ""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def duration(seconds: float) -> str:
     """The largest unit that fits: 12 s, 5 min, 3 h, 2 d."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):

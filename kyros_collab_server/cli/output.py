@@ -10,6 +10,9 @@ from typing import Any, TextIO
 from kyros_collab_server.cli.failures import usage
 
 SCHEMA_VERSION = 1
+GAP = 2
+LEAST_WIDTH = 12
+"""Of the column that a narrow terminal cuts."""
 Row = Mapping[str, Any]
 
 _UNSEEN = re.compile(
@@ -26,6 +29,8 @@ class Column:
     title: str
     show: "Callable[[Any, Row], tuple[str, str]] | None" = None
     """Text and style on a terminal; None shows the value as programs get it."""
+    shrinks: bool = False
+    """True for the one column that a narrow terminal cuts first."""
 
 
 def plain(value: Any) -> str:
@@ -162,10 +167,18 @@ class Output:
         console = Console(file=self.out, highlight=False, markup=False, emoji=False)
         if rows:
             table = Table(box=None, pad_edge=False, header_style="dim")
+            cells = [[Text(*_cell(column, row)) for column in columns] for row in rows]
+            widest = [
+                max(len(column.title), *(line[place].cell_len for line in cells))
+                for place, column in enumerate(columns)
+            ]
+            fixed = sum(w for w, column in zip(widest, columns, strict=True) if not column.shrinks)
+            left = max(LEAST_WIDTH, console.width - fixed - GAP * len(columns))
             for column in columns:
-                table.add_column(column.title, no_wrap=True, overflow="ellipsis")
-            for row in rows:
-                table.add_row(*(Text(*_cell(column, row)) for column in columns))
+                width = left if column.shrinks else None
+                table.add_column(column.title, no_wrap=True, overflow="ellipsis", max_width=width)
+            for line in cells:
+                table.add_row(*line)
             console.print(table)
         if footer:
             console.print(Text(footer, "dim"))

@@ -13,7 +13,7 @@ from kyros_collab_server.cli.output import Column
 from kyros_collab_server.cli.session import Session, open_session
 
 app = single()
-COLUMNS = [Column("id", "ID"), Column("outcome", "OUTCOME"), Column("title", "TITLE")]
+COLUMNS = [Column("id", "ID"), Column("outcome", "OUTCOME"), Column("title", "TITLE", shrinks=True)]
 
 
 @command(app, "seed", writes=True)

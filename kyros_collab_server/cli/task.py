@@ -32,7 +32,7 @@ COLUMNS = [
     Column("id", "ID"),
     Column("status", "STATUS", looks.status),
     Column("priority", "PRI", looks.priority),
-    Column("title", "TITLE"),
+    Column("title", "TITLE", shrinks=True),
     Column("assignee", "ASSIGNEE"),
     Column("depends_on", "DEPENDS ON"),
     Column("updated_at", "UPDATED", looks.since),
@@ -81,7 +81,7 @@ async def list_tasks(
         order = list(TaskStatus)
         shown.sort(key=lambda task: order.index(task.status))
     at_risk = sum(task.needs_attention for task in shown)
-    footer = f"{len(shown)} tasks" + (f", {at_risk} at risk" if at_risk else "")
+    footer = looks.counted(len(shown), "task") + (f", {at_risk} at risk" if at_risk else "")
     call.output.items([row_of(task) for task in shown], COLUMNS, footer=footer)
 
 

@@ -24,7 +24,7 @@ app = group("Workspaces: isolated boards.")
 
 COLUMNS = [
     Column("id", "WORKSPACE"),
-    Column("settings", "SETTINGS"),
+    Column("settings", "SETTINGS", shrinks=True),
     Column("created_at", "CREATED", looks.since),
 ]
 Name = Annotated[str, typer.Argument(metavar="WORKSPACE", show_default=False)]
@@ -73,7 +73,9 @@ async def list_workspaces(call: Call) -> None:
     """List the boards that you may enter."""
     async with open_session(call.settings) as session:
         found = (await session.perform(identity.list_workspaces, ListWorkspaces())).data
-    call.output.items([_row(one) for one in found], COLUMNS, footer=f"{len(found)} workspaces")
+    call.output.items(
+        [_row(one) for one in found], COLUMNS, footer=looks.counted(len(found), "workspace")
+    )
 
 
 @command(app, "set", writes=True)
