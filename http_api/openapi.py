@@ -74,6 +74,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
+            "responses": _problems(listed),
             "securitySchemes": {
                 "apiKey": {
                     "type": "http",
@@ -163,6 +164,7 @@ def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
         operation["description"] = (endpoint.op.__doc__ or "").split("\n\n    Raises:")[0].strip()
         operation["x-kyros-operation"] = endpoint.op.name
         operation["x-kyros-scopes"] = sorted(scope.value for scope in endpoint.op.scopes)
+    operation["x-kyros-problems"] = sorted({refusal.code for refusal in _refusals(endpoint)})
     if endpoint.is_open:
         operation["security"] = []
     if endpoint.takes_body:
@@ -260,12 +262,9 @@ def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     }
     if endpoint.tagged and endpoint.method == "GET":
         found["304"] = {"description": "Not modified", "headers": headers}
-    by_status: dict[int, set[str]] = {}
-    for refusal in _refusals(endpoint):
-        by_status.setdefault(status_of(refusal), set()).add(refusal.code)
-    for status, codes in sorted(by_status.items()):
-        found[str(status)] = _problem(http.HTTPStatus(status).phrase, codes)
-    found["default"] = _problem("Any other problem", set())
+    for status in sorted({status_of(refusal) for refusal in _refusals(endpoint)}):
+        found[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    found["default"] = {"$ref": "#/components/responses/Problem"}
     return found
 
 
@@ -278,8 +277,19 @@ def _refusals(endpoint: Endpoint) -> tuple[type[KyrosError], ...]:
     return refusals
 
 
-def _problem(phrase: str, codes: set[str]) -> dict[str, Any]:
-    described = f"{phrase}: {', '.join(f'`{code}`' for code in sorted(codes))}" if codes else phrase
+def _problems(endpoints: list[Endpoint]) -> dict[str, Any]:
+    codes: dict[int, set[str]] = {}
+    for endpoint in endpoints:
+        for refusal in _refusals(endpoint):
+            codes.setdefault(status_of(refusal), set()).add(refusal.code)
+    made = {"Problem": _problem("Any other problem.")}
+    for status, known in sorted(codes.items()):
+        listed = ", ".join(f"`{code}`" for code in sorted(known))
+        made[f"Problem{status}"] = _problem(f"{http.HTTPStatus(status).phrase}: {listed}.")
+    return made
+
+
+def _problem(described: str) -> dict[str, Any]:
     return {
         "description": described,
         "content": {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}},

@@ -156,7 +156,8 @@ function tryIt(path, method, operation) {
 }
 
 function responses(operation) {
-  const rows = Object.entries(operation.responses).map(([status, response]) => {
+  const rows = Object.entries(operation.responses).map(([status, named]) => {
+    const response = resolve(named);
     const media = Object.entries(response.content || {});
     return make("tr", {}, make("td", {}, make("code", {}, status)), make("td", {}, response.description),
       make("td", {}, media.map(([name, { schema }]) => `${name} ${typeOf(schema)}`).join(", ")));
