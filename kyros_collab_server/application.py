@@ -8,23 +8,21 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel
 
+from kyros_collab_server.admission import SYSTEM, Admission
 from kyros_collab_server.features.agents import service as agents
 from kyros_collab_server.features.identity import service as identity
-from kyros_collab_server.features.leases import service as leases
+from kyros_collab_server.features.leases import holding
 from kyros_collab_server.kernel.errors import (
     IdempotencyConflict,
     InProgress,
-    Invalid,
-    NotFound,
+    KyrosError,
     StoreConflict,
-    Unauthenticated,
 )
 from kyros_collab_server.kernel.etag import canonical, sha256_hex
-from kyros_collab_server.kernel.ids import AgentName, new_request_id
 from kyros_collab_server.kernel.operation import Operation
-from kyros_collab_server.kernel.principal import ROLE_SCOPES, Principal, Role, Scope
+from kyros_collab_server.kernel.principal import Principal, Scope
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=BaseModel)
@@ -36,13 +34,9 @@ REPLAYED_MS = 86_400_000
 """How long a success is replayed: 24 hours of the store's steady time."""
 TOUCHED_SECONDS = 1.0
 """An agent's liveness is looked after by at most one call in this time, per process."""
-CREDENTIALS_SECONDS = 3.0
-"""A key revoked by another process fails here after at most this long; by this one, at once."""
 CONFLICT_RETRIES = 3
 LOOK_AGAIN_SECONDS = 5.0
 """A waiting call looks again at least this often: some work gets ready by time alone."""
-_AGENT_NAME: TypeAdapter[str] = TypeAdapter(AgentName)
-_SYSTEM = Principal(id="system", scopes=frozenset())
 
 
 class Feed(Protocol):
@@ -109,7 +103,7 @@ class Kyros:
         self.epoch = store.epoch
         self._checks = checks
         self._touched: dict[tuple[str, str, str], float] = {}
-        self._credentials: dict[str, tuple[float, Any]] = {}
+        self._admission = Admission(store.read, store.write)
         self._in_flight: set[tuple[str, ...]] = set()
         self._abandoned: set[asyncio.Task[None]] = set()
 
@@ -172,7 +166,7 @@ class Kyros:
         if touch is not None:
             self._note_touch(actor)
         if op is identity.revoke_key:
-            self._credentials.clear()
+            self._admission.forget()
         return answer
 
     async def _retried(
@@ -205,13 +199,16 @@ class Kyros:
         return answer
 
     async def _take_back(
-        self, writing: "asyncio.Future[Answer[Any]]", actor: Principal, abandon: Callable[[Any, Any], None]
+        self,
+        writing: "asyncio.Future[Answer[Any]]",
+        actor: Principal,
+        abandon: Callable[[Any, Any], None],
     ) -> None:
         try:
             answer = await writing
             await self._store.write(actor, lambda work: abandon(work, answer.value))
-        except Exception:  # the caller has left: there is nobody to refuse
-            log.info("abandoned_call_refused")
+        except KyrosError as refusal:  # the caller has left: there is nobody to refuse
+            log.info("abandoned_call_refused", extra={"code": refusal.code})
 
     def _touch(self, actor: Principal) -> Unit | None:
         """The unit that registers a calling agent and renews its leases, when one is due."""
@@ -228,61 +225,13 @@ class Kyros:
             if len(self._touched) > 10_000:
                 self._touched.clear()
 
-    async def caller(
-        self,
-        token: str,
-        *,
-        agent: str | None = None,
-        workspace: str | None = None,
-        face: str,
-        request_id: str = "",
-        trace_id: str | None = None,
-        client: str | None = None,
-    ) -> Principal:
-        """The principal that a token stands for, acting under an agent name in a workspace.
+    async def caller(self, token: str, *, face: str, **named: Any) -> Principal:
+        """The principal that a token stands for; see `Admission.caller`."""
+        return await self._admission.caller(token, face=face, **named)
 
-        Raises:
-            Unauthenticated: unknown, expired or revoked; which of them is not said.
-            NotFound: the workspace is unknown, or not one of the key's.
-            Invalid: the agent name breaks its rule.
-        """
-        record = await self._record_of(token)
-        workspaces = tuple(record.workspaces)
-        known = await self._workspaces()
-        first = workspaces[0] if workspaces[0] != "*" else "default"
-        chosen = workspace or first
-        if chosen not in known or not ("*" in workspaces or chosen in workspaces):
-            raise NotFound("workspace")
-        return Principal(
-            id=record.principal,
-            scopes=frozenset(Scope(scope) for scope in record.scopes),
-            workspace=chosen,
-            workspaces=workspaces,
-            agent=_agent_name(agent) or record.agent or record.name,
-            face=face,
-            request_id=request_id or new_request_id(),
-            trace_id=trace_id,
-            client=client,
-        )
-
-    def local_caller(
-        self,
-        *,
-        agent: str,
-        workspace: str | None = None,
-        face: str = "stdio",
-        client: str | None = None,
-    ) -> Principal:
-        """The principal of the local store's own trust: the machine's user, as an agent."""
-        return Principal(
-            id=identity.LOCAL_PRINCIPAL,
-            scopes=ROLE_SCOPES[Role.AGENT],
-            workspace=workspace or "default",
-            agent=_agent_name(agent),
-            face=face,
-            request_id=new_request_id(),
-            client=client,
-        )
+    def local_caller(self, *, agent: str, **named: Any) -> Principal:
+        """The local store's own trust; see `Admission.local_caller`."""
+        return self._admission.local_caller(agent=agent, **named)
 
     async def kind_etag(self, kind: str, *, actor: Principal) -> str:
         """The strong tag of all `tasks`, `locks` or `agents` of the caller's workspace."""
@@ -297,47 +246,20 @@ class Kyros:
 
     async def prune(self) -> None:
         """Stored answers past their time are gone."""
-        await self._store.write(_SYSTEM, lambda work: work.replays.prune(REPLAYED_MS))
+        await self._store.write(SYSTEM, lambda work: work.replays.prune(REPLAYED_MS))
 
     async def sweep(self) -> None:
         """In every workspace stale leases are reclaimed and agents' statuses right."""
-        for workspace in await self._workspaces():
-            system = replace(_SYSTEM, workspace=workspace, face="duty")
-            due: bool = await self._store.read(system, leases.sweep_is_due)
+        for workspace in await self._admission.workspaces():
+            system = replace(SYSTEM, workspace=workspace, face="duty")
+            due: bool = await self._store.read(system, holding.sweep_is_due)
             while due:
-                due = await self._store.write(system, leases.sweep)
-
-    async def _record_of(self, token: str) -> Any:
-        digest = sha256_hex(token)
-        now = asyncio.get_running_loop().time()
-        cached = self._credentials.get(digest)
-        if cached is not None and now - cached[0] < CREDENTIALS_SECONDS:
-            return cached[1]
-        record = await self._store.read(_SYSTEM, lambda work: identity.admitted(work, token))
-        if record is None:
-            self._credentials.pop(digest, None)
-            raise Unauthenticated("The credentials are not valid.", fix="Ask an admin for a key.")
-        if len(self._credentials) > 10_000:
-            self._credentials.clear()
-        self._credentials[digest] = (now, record)
-        if await self._store.read(_SYSTEM, lambda work: identity.use_is_due(work, record)):
-            await self._store.write(_SYSTEM, lambda work: identity.used(work, record.id))
-        return record
-
-    async def _workspaces(self) -> frozenset[str]:
-        now = asyncio.get_running_loop().time()
-        cached = self._credentials.get("")
-        if cached is None or now - cached[0] >= CREDENTIALS_SECONDS:
-            names = await self._store.read(_SYSTEM, identity.workspace_names)
-            cached = (now, frozenset(names))
-            self._credentials[""] = cached
-        found: frozenset[str] = cached[1]
-        return found
+                due = await self._store.write(system, holding.sweep)
 
 
 def _touched(work: Any) -> None:
     agents.seen(work)
-    leases.renew_due(work)
+    holding.renew_due(work)
 
 
 def _unit(op: Operation[C, R], command: C, key: str | None) -> Unit:
@@ -368,12 +290,3 @@ def _look_at(writing: "asyncio.Future[Any]") -> None:
     """Take note of the outcome, so that a refusal nobody awaits is not reported as lost."""
     if not writing.cancelled():
         writing.exception()
-
-
-def _agent_name(name: str | None) -> str | None:
-    if name is None:
-        return None
-    try:
-        return _AGENT_NAME.validate_python(name)
-    except ValidationError:
-        raise Invalid("agent", "is not an agent name", allowed="A-Z a-z 0-9 . _ -") from None

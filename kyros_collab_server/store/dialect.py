@@ -10,6 +10,7 @@ Params = Mapping[str, Any]
 Columns = Mapping[str, str]
 """Column names with their Postgres types."""
 
+NONE: Params = {}
 _NAMED = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 
@@ -22,9 +23,9 @@ class Db(Protocol):
 
     guard: Callable[[], None] | None
 
-    def all(self, sql: str, params: Params = {}) -> list[Row]: ...
-    def one(self, sql: str, params: Params = {}) -> Row | None: ...
-    def run(self, sql: str, params: Params = {}) -> None:
+    def all(self, sql: str, params: Params = NONE) -> list[Row]: ...
+    def one(self, sql: str, params: Params = NONE) -> Row | None: ...
+    def run(self, sql: str, params: Params = NONE) -> None:
         """Execute; on Postgres the statement may still be on its way when this returns."""
         ...
 
@@ -41,17 +42,17 @@ class SqliteDb:
         self.guard: Callable[[], None] | None = None
         self._execute: Callable[..., Any] = raw.execute
 
-    def all(self, sql: str, params: Params = {}) -> list[Row]:
+    def all(self, sql: str, params: Params = NONE) -> list[Row]:
         """All rows of a query."""
         rows: list[Row] = self._execute(sql, params).fetchall()
         return rows
 
-    def one(self, sql: str, params: Params = {}) -> Row | None:
+    def one(self, sql: str, params: Params = NONE) -> Row | None:
         """The first row of a query, or None."""
         row: Row | None = self._execute(sql, params).fetchone()
         return row
 
-    def run(self, sql: str, params: Params = {}) -> None:
+    def run(self, sql: str, params: Params = NONE) -> None:
         """The statement has been executed."""
         if self.guard is not None:
             self.guard()
@@ -91,17 +92,17 @@ class PostgresDb:
         self.guard: Callable[[], None] | None = None
         self._execute: Callable[..., Any] = raw.cursor().execute
 
-    def all(self, sql: str, params: Params = {}) -> list[Row]:
+    def all(self, sql: str, params: Params = NONE) -> list[Row]:
         """All rows of a query."""
         rows: list[Row] = self._execute(postgres_text(sql), params, prepare=True).fetchall()
         return rows
 
-    def one(self, sql: str, params: Params = {}) -> Row | None:
+    def one(self, sql: str, params: Params = NONE) -> Row | None:
         """The first row of a query, or None."""
         row: Row | None = self._execute(postgres_text(sql), params, prepare=True).fetchone()
         return row
 
-    def run(self, sql: str, params: Params = {}) -> None:
+    def run(self, sql: str, params: Params = NONE) -> None:
         """The statement is under way; its failure shows at the next read or at commit."""
         if self.guard is not None:
             self.guard()

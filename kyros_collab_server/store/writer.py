@@ -218,9 +218,12 @@ class PostgresWriter:
                     yield Transaction(self._begin(workspaces), self._commit)
             finally:
                 self._leave()
-        except (psycopg.Error, StoreFailure) as error:
+        except StoreFailure:
             self._raw.close()
-            raise self._as_failure(error) if isinstance(error, psycopg.Error) else error
+            raise
+        except psycopg.Error as error:
+            self._raw.close()
+            raise self._as_failure(error) from error
 
     def _leave(self) -> None:
         """No transaction is open; a connection that cannot say so is given up."""

@@ -71,8 +71,8 @@ class _Chars:
     def shared(self, other: str | Self) -> str | None:
         if isinstance(other, str):
             return other if (other in self.listed) != self.is_outside else None
-        both = self & other
-        return next(filter(both.shared, _FREE if both.is_outside else sorted(both.listed)), None)
+        met = self & other
+        return next(filter(met.shared, _FREE)) if met.is_outside else min(met.listed, default=None)
 
     def __and__(self, other: "_Chars") -> "_Chars":
         if self.is_outside and other.is_outside:

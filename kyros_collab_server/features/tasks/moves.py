@@ -1,39 +1,30 @@
-"""How a task moves: claimed, transitioned, requeued, with the lease effects in one transaction."""
+"""How a task moves: transitioned and requeued, with the lease effects in one transaction."""
 
-import heapq
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from kyros_collab_server.features.events.model import Event, EventName
+from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases import rules as lease_rules
-from kyros_collab_server.features.leases import service as leases
 from kyros_collab_server.features.leases.errors import UseClaim
 from kyros_collab_server.features.leases.model import LeaseState
 from kyros_collab_server.features.leases.rules import LeaseRecord
 from kyros_collab_server.features.tasks import briefs, rules
 from kyros_collab_server.features.tasks.errors import Guard, GuardFailed
 from kyros_collab_server.features.tasks.model import (
-    RETURNED_TO_OTHERS_AFTER_MS,
     UNDO_WITHIN_MS,
-    Claim,
-    ClaimTask,
-    Priority,
     Task,
     TaskStatus,
     Transitioned,
     TransitionTask,
-    WhyNot,
 )
 from kyros_collab_server.features.tasks.ports import TaskWork
-from kyros_collab_server.features.tasks.rules import Claimer, TaskRecord
+from kyros_collab_server.features.tasks.rules import TaskRecord
 from kyros_collab_server.kernel.errors import EtagMismatch, NotFound
 from kyros_collab_server.kernel.etag import field_diff, matches
-from kyros_collab_server.kernel.operation import Waiting, operation
+from kyros_collab_server.kernel.operation import operation
 from kyros_collab_server.kernel.principal import Scope
 
-RETRY_AFTER_SECONDS = 15
-"""How long an agent that got no work waits before it asks again, when nothing says better."""
 _UNCHANGING = ("version", "etag", "updated_at")
 
 
@@ -84,136 +75,6 @@ def save(work: TaskWork, before: TaskRecord, after: TaskRecord, event: str, **mo
     )
 
 
-def _claimer(work: TaskWork, command: ClaimTask) -> Claimer:
-    name = work.principal.agent
-    record = work.agents.get(name) if name else None
-    agent = record.agent if record else None
-    role = command.role if command.role is not None else (agent.role if agent else None)
-    skills = command.skills if command.skills is not None else (agent.skills if agent else [])
-    return Claimer(role=role, skills=frozenset(skills), paused=bool(agent and agent.paused))
-
-
-def abandon_claim(work: TaskWork, answer: Claim) -> None:
-    """A task that was granted to a caller who had left is back in the queue."""
-    for shown in answer.leases or []:
-        lease = work.leases.get(shown.lock_id)
-        if lease is not None and lease_rules.is_live(lease, work.now):
-            leases.end(work, lease, LeaseState.RELEASED)
-
-
-@operation(
-    Scope.TASKS_WRITE,
-    Scope.LEASES_WRITE,
-    waiting=Waiting(pending=lambda answer: not answer.claimed, abandon=abandon_claim),
-)
-def claim(work: TaskWork, command: ClaimTask) -> Claim:
-    """The task is the caller's under a live lease, with its resources; or the answer says why not.
-
-    Raises:
-        GuardFailed: the named task cannot be claimed; names the guard.
-        LeaseHeld: another holder has the named task, or one of its resources.
-        NotFound: no such task.
-    """
-    claimer = _claimer(work, command)
-    extra = lease_rules.canonical_resources(command.resources)
-    if command.task_id is not None:
-        return _claim_named(work, command, load(work, command.task_id), claimer, extra)
-    if claimer.paused:
-        return _nothing([WhyNot(reason=Guard.AGENT_PAUSED, count=1)])
-    refusal = leases.conflict(work, extra)
-    if refusal is not None:
-        raise refusal
-    held_back = {"resources_held": 0, "role": 0, "skills": 0, "returned_to_assignee": 0}
-    for record in _queue(work, held_back):
-        misfit = rules.misfit(record.task, claimer)
-        if misfit is not None:
-            held_back[misfit[0].value] = held_back.get(misfit[0].value, 0) + 1
-            continue
-        if leases.conflict(work, _wanted(record.task, extra)) is not None:
-            held_back["resources_held"] += 1
-            continue
-        return _grant(work, command, record, extra)
-    return _nothing(_why(work, held_back))
-
-
-def _claim_named(
-    work: TaskWork, command: ClaimTask, record: TaskRecord, claimer: Claimer, extra: list[str]
-) -> Claim:
-    task = record.task
-    if task.status not in (TaskStatus.QUEUED, *rules.LEASED):
-        allowed = [to.value for start, to in rules.MOVES if start is task.status]
-        raise GuardFailed(
-            Guard.ILLEGAL_MOVE,
-            **{"from": task.status.value, "to": TaskStatus.CLAIMED.value, "allowed": allowed},
-        )
-    misfit = rules.misfit(task, claimer)
-    if misfit is not None:
-        raise GuardFailed(misfit[0], **misfit[1])
-    refusal = leases.conflict(work, _wanted(task, extra))
-    if refusal is not None:
-        raise refusal
-    if task.status is TaskStatus.QUEUED and record.open_dependencies:
-        raise GuardFailed(Guard.OPEN_DEPENDENCIES, open=_open_dependencies(work, task))
-    return _grant(work, command, record, extra)
-
-
-def _open_dependencies(work: TaskWork, task: Task) -> list[str]:
-    statuses = work.tasks.statuses(task.depends_on)
-    return [one for one in task.depends_on if statuses.get(one) is not TaskStatus.DONE]
-
-
-def _wanted(task: Task, extra: list[str]) -> list[str]:
-    return sorted({resource_of(task.id), *task.resources, *extra})
-
-
-def _queue(work: TaskWork, held_back: dict[str, int]) -> Iterator[TaskRecord]:
-    """Claimable tasks in the order of their turns; those sent back to the caller come first."""
-    others: list[TaskRecord] = []
-    for record in work.tasks.returned():
-        if record.task.assignee == work.actor:
-            yield record
-        elif work.now - (record.returned_t or 0) >= RETURNED_TO_OTHERS_AFTER_MS:
-            others.append(record)
-        else:
-            held_back["returned_to_assignee"] += 1
-    yield from others
-    ageing = work.workspaces.settings(work.workspace).ageing_seconds
-
-    def turn(record: TaskRecord) -> tuple[int, int, str]:
-        task, ready_t = record.task, record.ready_t or 0
-        return rules.turn(task.priority, ready_t, task.id, work.now, ageing)
-
-    yield from heapq.merge(*(work.tasks.ready(priority) for priority in Priority), key=turn)
-
-
-def _grant(work: TaskWork, command: ClaimTask, record: TaskRecord, extra: list[str]) -> Claim:
-    task = record.task
-    granted = leases.grant_set(work, _wanted(task, extra), command.ttl_seconds, task.id)
-    own = next(lease for lease in granted if lease.resource == resource_of(task.id))
-    if task.lock_id != own.lock_id:
-        status = TaskStatus.CLAIMED if task.status is TaskStatus.QUEUED else task.status
-        claimed = replace(
-            record,
-            task=rules.revised(
-                task, work.ts, status=status, assignee=work.actor, lock_id=own.lock_id
-            ),
-            ready_t=None,
-            returned_t=None,
-            assignee_principal=work.principal.id,
-        )
-        save(
-            work,
-            record,
-            claimed,
-            EventName.TASK_CLAIMED,
-            lock_id=own.lock_id,
-            fencing_token=own.fencing_token,
-        )
-        record = claimed
-    shown = [lease_rules.published(lease, work.now, work.wall_ms) for lease in granted]
-    return Claim(claimed=True, task=record.task, leases=shown, brief=brief(work, record.task))
-
-
 def brief(work: TaskWork, task: Task) -> str:
     """Everything a fresh context needs to continue the task, as Markdown."""
     about = work.events.about(f"task:{task.id}", briefs.BRIEF_EVENTS, briefs.BRIEF_EVENT_COUNT)
@@ -222,20 +83,6 @@ def brief(work: TaskWork, task: Task) -> str:
         for lease in work.leases.held_for(task.id)
     ]
     return briefs.compose(task, about, held)
-
-
-def _nothing(why: list[WhyNot]) -> Claim:
-    return Claim(claimed=False, why=why, retry_after_seconds=RETRY_AFTER_SECONDS)
-
-
-def _why(work: TaskWork, held_back: dict[str, int]) -> list[WhyNot]:
-    held_back = {
-        **held_back,
-        Guard.OPEN_DEPENDENCIES.value: work.tasks.count_blocked(),
-        Guard.NEEDS_ATTENTION.value: work.tasks.count_attention(),
-    }
-    why = [WhyNot(reason=reason, count=count) for reason, count in held_back.items() if count]
-    return why or [WhyNot(reason="no_queued_tasks", count=0)]
 
 
 def _lease_to_leave(work: TaskWork, record: TaskRecord, command: TransitionTask) -> None:
@@ -247,7 +94,9 @@ def _lease_to_leave(work: TaskWork, record: TaskRecord, command: TransitionTask)
     """
     if command.fencing_token is None and work.principal.is_operator:
         return
-    live = leases.fence(work, resource_of(record.task.id), command.fencing_token, "task_transition")
+    live = holding.fence(
+        work, resource_of(record.task.id), command.fencing_token, "task_transition"
+    )
     if live is None:
         raise GuardFailed(Guard.LEASE_REQUIRED, status=record.task.status.value)
 
@@ -260,7 +109,7 @@ def _check_guards(work: TaskWork, record: TaskRecord, command: TransitionTask) -
     if rules.LEASE in guards:
         _lease_to_leave(work, record, command)
     elif command.fencing_token is not None:
-        leases.fence(work, resource_of(task.id), command.fencing_token, "task_transition")
+        holding.fence(work, resource_of(task.id), command.fencing_token, "task_transition")
     if rules.OPERATOR in guards:
         work.principal.require(frozenset({Scope.OPERATE}))
     if rules.REVIEWER in guards:
@@ -354,7 +203,7 @@ def end_leases(work: TaskWork, task_id: str) -> list[str]:
     for lease in held:
         live = lease_rules.is_live(lease, work.now)
         how = LeaseState.RELEASED if live else LeaseState.RECLAIMED
-        leases.end(work, lease, how, tell=False)
+        holding.end(work, lease, how, tell=False)
     return [lease.lock_id for lease in held]
 
 

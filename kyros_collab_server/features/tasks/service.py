@@ -4,25 +4,21 @@ from dataclasses import replace
 from typing import Any
 
 from kyros_collab_server.features.events.model import EventName
+from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases import rules as lease_rules
-from kyros_collab_server.features.leases import service as leases
 from kyros_collab_server.features.tasks import rules
+from kyros_collab_server.features.tasks.boards import board
+from kyros_collab_server.features.tasks.claims import claim
 from kyros_collab_server.features.tasks.errors import TaskExists
 from kyros_collab_server.features.tasks.model import (
-    Attention,
-    Board,
-    BoardMe,
-    Column,
     CreatedTasks,
     CreateTasks,
-    Holding,
     ListAllTasks,
     ListTasks,
     Move,
     ReadHeldTask,
     ReadTask,
     ReadWorkflow,
-    ShowBoard,
     Task,
     TaskDraft,
     TaskList,
@@ -35,7 +31,6 @@ from kyros_collab_server.features.tasks.model import (
 from kyros_collab_server.features.tasks.moves import (
     brief,
     check_if_match,
-    claim,
     load,
     requeue,
     resource_of,
@@ -45,7 +40,6 @@ from kyros_collab_server.features.tasks.moves import (
 from kyros_collab_server.features.tasks.ports import TaskWork
 from kyros_collab_server.features.tasks.rules import TaskRecord
 from kyros_collab_server.kernel.errors import IfMatchRequired, NotFound
-from kyros_collab_server.kernel.etag import etag_of, matches
 from kyros_collab_server.kernel.operation import operation
 from kyros_collab_server.kernel.principal import Scope
 
@@ -77,8 +71,6 @@ _EMPTY: dict[str, Any] = {
     "handoff": "",
 }
 """What null means in a merge patch: the field, emptied."""
-BOARD_CARDS = 12
-BOARD_ATTENTION = 10
 
 
 @operation(Scope.TASKS_WRITE)
@@ -181,7 +173,7 @@ def update(work: TaskWork, command: UpdateTask) -> Task:
     wanted = {name: rules.plain(value) for name, value in changes.items()}
     check_if_match(command.if_match, task, wanted, "task_update")
     if command.fencing_token is not None or not changes.keys() <= OPEN_TO_ALL:
-        leases.fence(work, resource_of(task.id), command.fencing_token, "task_update")
+        holding.fence(work, resource_of(task.id), command.fencing_token, "task_update")
     if "needs_attention" in changes:
         work.principal.require(frozenset({Scope.OPERATE}))
         changes["attempts"] = 0
@@ -286,57 +278,6 @@ def list_tasks(work: TaskWork, command: ListTasks) -> TaskPage:
 def list_all(work: TaskWork, command: ListAllTasks) -> TaskList:
     """Every task of the workspace, in order of creation."""
     return TaskList(data=work.tasks.all(), etag=work.tasks.kind_etag())
-
-
-@operation(Scope.TASKS_READ, read=True)
-def board(work: TaskWork, command: ShowBoard) -> Board:
-    """The board at a glance: columns with their first cards, what needs attention, who you are."""
-    name = work.principal.agent
-    unread = work.inboxes.count(name) if name else 0
-    mine = [
-        lease for lease in work.leases.held_by(work.actor) if lease_rules.is_live(lease, work.now)
-    ]
-    stale = work.leases.stale(work.now, BOARD_ATTENTION)
-    handles = (
-        ",".join(lease.lock_id for lease in mine) + "|" + ",".join(lease.lock_id for lease in stale)
-    )
-    etag = etag_of(work.events.head().seq, f"{work.tasks.kind_etag()}|{handles}|{unread}")
-    if command.if_none_match is not None and matches(command.if_none_match, etag):
-        return Board(etag=etag, unchanged=True)
-    counts = work.tasks.counts()
-    me = BoardMe(
-        actor=work.actor,
-        workspace=work.workspace,
-        unread=unread,
-        holding=[_holding(work, lease) for lease in mine],
-    )
-    columns = [
-        Column(
-            status=status,
-            count=counts.get(status, 0),
-            cards=work.tasks.cards(status, BOARD_CARDS) if counts.get(status) else [],
-        )
-        for status in TaskStatus
-    ]
-    attention = [
-        Attention(kind="needs_attention", target=f"task:{task.id}", text=task.title)
-        for task in work.tasks.needing_attention(BOARD_ATTENTION)
-    ] + [
-        Attention(kind="stale_lease", target=f"lease:{lease.lock_id}", text=lease.resource)
-        for lease in stale
-    ]
-    return Board(etag=etag, me=me, columns=columns, attention=attention)
-
-
-def _holding(work: TaskWork, lease: lease_rules.LeaseRecord) -> Holding:
-    shown = lease_rules.published(lease, work.now, work.wall_ms)
-    return Holding(
-        lock_id=lease.lock_id,
-        resource=lease.resource,
-        fencing_token=lease.fencing_token,
-        expires_in_ms=shown.expires_in_ms,
-        task_id=lease.task_id,
-    )
 
 
 @operation(Scope.TASKS_READ, read=True)

@@ -1,0 +1,188 @@
+"""Holding: what other features do with leases inside their own transaction."""
+
+from collections.abc import Sequence
+
+from kyros_collab_server.features.agents import rules as agent_rules
+from kyros_collab_server.features.agents import service as agents
+from kyros_collab_server.features.agents.model import AgentStatus
+from kyros_collab_server.features.agents.rules import AgentRecord
+from kyros_collab_server.features.events.model import EventName
+from kyros_collab_server.features.leases import rules
+from kyros_collab_server.features.leases.errors import LeaseHeld
+from kyros_collab_server.features.leases.model import (
+    MAX_LEASES_PER_HOLDER,
+    RECLAIM_BATCH,
+    LeaseMode,
+    LeaseState,
+)
+from kyros_collab_server.features.leases.ports import LeaseWork
+from kyros_collab_server.features.leases.rules import LeaseRecord
+from kyros_collab_server.kernel.errors import TooLarge
+from kyros_collab_server.kernel.ids import new_lock_id
+
+
+def conflict(work: LeaseWork, resources: Sequence[str]) -> LeaseHeld | None:
+    """What stands in the way of the caller's lease on these canonical resources, or None."""
+    for resource in resources:
+        for lease, seen in _meeting(work, resource):
+            if lease.holder != work.actor and rules.is_live(lease, work.now):
+                return rules.held_by_another(resource, lease, seen, work.now, work.wall_ms)
+    return None
+
+
+def _meeting(work: LeaseWork, resource: str) -> list[tuple[LeaseRecord, str]]:
+    if resource.startswith(rules.PATH):
+        return rules.meeting(resource, work.leases.held_paths())
+    return rules.meeting(resource, work.leases.held_on(resource))
+
+
+def grant_set(
+    work: LeaseWork, resources: Sequence[str], ttl_seconds: int, task_id: str | None = None
+) -> list[LeaseRecord]:
+    """Exclusive leases on these canonical resources are the caller's, all or none.
+
+    Stale leases in the way are reclaimed first.
+
+    Raises:
+        LeaseHeld: another holder's live lease is in the way.
+        TooLarge: the caller would hold more than 512.
+    """
+    if (refusal := conflict(work, resources)) is not None:
+        raise refusal
+    mine = len(work.leases.held_by(work.actor))
+    if mine + len(resources) > MAX_LEASES_PER_HOLDER:
+        raise TooLarge("leases of one holder", MAX_LEASES_PER_HOLDER, "leases")
+    return [_grant(work, resource, ttl_seconds, task_id) for resource in resources]
+
+
+def _grant(work: LeaseWork, resource: str, ttl_seconds: int, task_id: str | None) -> LeaseRecord:
+    for lease, _ in _meeting(work, resource):
+        if not rules.is_live(lease, work.now):
+            end(work, lease, LeaseState.RECLAIMED)
+        elif lease.resource == resource:
+            return beat(work, lease, ttl_seconds)
+    lease = LeaseRecord(
+        lock_id=new_lock_id(),
+        resource=resource,
+        mode=LeaseMode.EXCLUSIVE,
+        holder=work.actor,
+        task_id=task_id,
+        acquired_at=work.ts,
+        ttl_ms=ttl_seconds * 1000,
+        heartbeat_t=work.now,
+        heartbeat_at=work.ts,
+        fencing_token=work.events.next_seq,
+    )
+    work.events.append(
+        EventName.LEASE_ACQUIRED,
+        f"lease:{lease.lock_id}",
+        {
+            "lock_id": lease.lock_id,
+            "resource": resource,
+            "mode": lease.mode.value,
+            "holder": lease.holder,
+            "ttl_seconds": ttl_seconds,
+            "fencing_token": lease.fencing_token,
+            **({"task_id": task_id} if task_id else {}),
+        },
+    )
+    work.leases.insert(lease)
+    return lease
+
+
+def beat(work: LeaseWork, lease: LeaseRecord, ttl_seconds: int | None = None) -> LeaseRecord:
+    """The live lease has a heartbeat at this instant."""
+    lease = rules.renewed(lease, work.now, work.ts, ttl_seconds)
+    work.leases.save(lease)
+    work.beat(lease.lock_id, lease.holder, lease.heartbeat_at)
+    return lease
+
+
+def end(work: LeaseWork, lease: LeaseRecord, how: LeaseState, *, tell: bool = True) -> None:
+    """The lease is over, the log says so, and with `tell` its task goes back to the queue."""
+    over = rules.ended(lease, how, work.now, work.ts)
+    work.leases.save(over)
+    details: dict[str, object] = {
+        "lock_id": lease.lock_id,
+        "resource": lease.resource,
+        "holder": lease.holder,
+        "by": work.actor,
+    }
+    if how is LeaseState.RECLAIMED:
+        details |= {
+            "heartbeat_at": lease.heartbeat_at,
+            "ttl_seconds": lease.ttl_ms // 1000,
+            "fencing_token": lease.fencing_token,
+        }
+    name = EventName.LEASE_RECLAIMED
+    if how is LeaseState.RELEASED:
+        name = EventName.LEASE_RELEASED
+    work.events.append(name, f"lease:{lease.lock_id}", details)
+    if tell:
+        for told in work.lease_ended:
+            told(work, over)
+
+
+def renew_due(work: LeaseWork) -> None:
+    """Every live lease of the caller that has used a third of its TTL has a heartbeat."""
+    for lease in work.leases.held_by(work.actor):
+        if rules.is_live(lease, work.now) and rules.renewal_is_due(lease, work.now):
+            beat(work, lease)
+
+
+def fence(
+    work: LeaseWork, resource: str, offered: int | None, operation: str
+) -> LeaseRecord | None:
+    """The caller may write: it holds the live lease with this token, or there is no lease at all.
+
+    Returns the live lease, or None when the resource is free and no token was offered.
+
+    Raises:
+        WriteFenced: anything else; the door logs it.
+    """
+    live = next(
+        (one for one in work.leases.held_on(resource) if rules.is_live(one, work.now)), None
+    )
+    if live is None and offered is None:
+        return None
+    if live is None or not rules.passes_fence(live, work.actor, offered):
+        current = work.leases.highest_token(resource)
+        raise rules.fenced_off(resource, work.actor, operation, offered, live, current)
+    return live
+
+
+def reclaim_stale(work: LeaseWork) -> list[LeaseRecord]:
+    """Up to 1,000 stale leases are over; returns them as they were."""
+    stale = work.leases.stale(work.now, RECLAIM_BATCH)
+    for lease in stale:
+        current = work.leases.get(lease.lock_id)
+        if current is not None and current.ended is None:
+            end(work, current, LeaseState.RECLAIMED)
+    return stale
+
+
+def _status_changes(work: LeaseWork) -> list[tuple[AgentRecord, AgentStatus]]:
+    by_holder: dict[str, list[LeaseRecord]] = {}
+    for lease in work.leases.held():
+        by_holder.setdefault(lease.holder, []).append(lease)
+    changes = []
+    for record in work.agents.all():
+        held = by_holder.get(f"agent:{record.agent.name}", [])
+        stalled = any(rules.is_stalled(lease, work.now) for lease in held)
+        status = agent_rules.status_of(record, work.now, bool(held), stalled)
+        if status is not record.agent.status:
+            changes.append((record, status))
+    return changes
+
+
+def sweep_is_due(work: LeaseWork) -> bool:
+    """True when a lease is stale, or an agent's status is not what it should be."""
+    return bool(work.leases.stale(work.now, 1) or _status_changes(work))
+
+
+def sweep(work: LeaseWork) -> bool:
+    """The duty: stale leases are reclaimed, agents' statuses are right; True when more is left."""
+    stale = reclaim_stale(work)
+    for record, status in _status_changes(work):
+        agents.change(work, record, status=status)
+    return len(stale) >= RECLAIM_BATCH
