@@ -43,7 +43,9 @@ def token_hash(token: str) -> str:
 def key_id_of(token: str) -> str | None:
     """The key id inside a well-formed token, else None."""
     parts = token.split("_", 2)
-    return parts[1] if len(parts) == 3 and parts[0] == KEY_PREFIX and parts[1] else None
+    if not token.isascii() or len(parts) != 3 or parts[0] != KEY_PREFIX:
+        return None
+    return parts[1] if parts[1].isalnum() else None
 
 
 def admits(record: KeyRecord, token: str, wall_ms: int) -> bool:
