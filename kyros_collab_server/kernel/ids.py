@@ -47,6 +47,17 @@ def clean_line(value: str) -> str:
     return value
 
 
+def at_most_bytes(limit: int) -> AfterValidator:
+    """A validator that refuses text of more than `limit` bytes of UTF-8."""
+
+    def check(value: str) -> str:
+        if len(value) * 4 > limit and len(value.encode()) > limit:
+            raise ValueError(f"must be at most {limit} bytes of UTF-8")
+        return value
+
+    return AfterValidator(check)
+
+
 Text = Annotated[str, AfterValidator(clean_text)]
 Line = Annotated[str, AfterValidator(clean_line)]
 TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Task id.")]

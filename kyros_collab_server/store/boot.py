@@ -72,3 +72,28 @@ def settle_boot(db: Db, clock: Clock) -> int:
     db.run(SET_META, {"name": "clock_offset_ms", "value": str(offset_ms)})
     db.run(EXTEND_LEASES, {"now": clock.steady_ms() + offset_ms})
     return offset_ms
+
+
+TIMELINE = """
+SELECT (SELECT system_identifier FROM pg_control_system()) || ':' ||
+(SELECT timeline_id FROM pg_control_checkpoint())
+"""
+STEADY = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+
+def settle_timeline(db: Db) -> bool:
+    """On a Postgres timeline that the store does not know, every live lease gets one full TTL.
+
+    Returns True then: what was acknowledged on the old timeline may be missing on this one.
+    """
+    row = db.one(TIMELINE)
+    this = str(row[0]) if row else ""
+    known = db.one(META, {"name": "timeline"})
+    if known is not None and known[0] == this:
+        return False
+    db.run(SET_META, {"name": "timeline", "value": this})
+    if known is None:
+        return False
+    now = db.one(STEADY)
+    db.run(EXTEND_LEASES, {"now": int(now[0]) if now else 0})
+    return True

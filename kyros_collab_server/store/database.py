@@ -15,7 +15,13 @@ from kyros_collab_server.kernel.paging import CursorSeal
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.time import Clock, SystemClock
 from kyros_collab_server.store import engine, migrate
-from kyros_collab_server.store.boot import SteadyClock, meta_value, settle_boot
+from kyros_collab_server.store.boot import (
+    SET_META,
+    SteadyClock,
+    meta_value,
+    settle_boot,
+    settle_timeline,
+)
 from kyros_collab_server.store.dialect import PostgresDb, SqliteDb
 from kyros_collab_server.store.events import HEAD
 from kyros_collab_server.store.failpoints import Failpoint
@@ -159,7 +165,10 @@ def open_database(
             options.database_url, timeout_seconds=options.lock_timeout_seconds
         )
         with connection, connection.transaction():
-            epoch, secret = _identity(PostgresDb(connection), options)
+            server = PostgresDb(connection)
+            if settle_timeline(server):
+                server.run(SET_META, {"name": "epoch", "value": secrets.token_hex(8)})
+            epoch, secret = _identity(server, options)
     shared = Shared(epoch=epoch, seal=CursorSeal(secret), deliver=deliver, lease_ended=lease_ended)
     return Database(options, shared, clock)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Index
 
@@ -47,12 +47,23 @@ COLUMNS = {
     "body": "text",
 }
 HEAD = """
-SELECT seq, hash, t FROM events WHERE workspace = :workspace ORDER BY seq DESC LIMIT 1
+SELECT seq, hash, t, ts FROM events WHERE workspace = :workspace ORDER BY seq DESC LIMIT 1
 """
 ONE = "SELECT body, hash FROM events WHERE workspace = :workspace AND seq = :seq"
-LAST_BEFORE = """
-SELECT coalesce(max(seq), 0) FROM events WHERE workspace = :workspace AND ts < :ts
-"""
+TS_OF = "SELECT ts FROM events WHERE workspace = :workspace AND seq = :seq"
+
+
+class LogHead(NamedTuple):
+    """The newest event of a workspace: its seq, hash, steady time in ms, and wall time."""
+
+    seq: int
+    hash: str
+    t: int
+    ts: str
+
+
+EMPTY = LogHead(0, GENESIS, 0, "")
+"""The head of an empty log."""
 
 
 class SqlEventLog:
@@ -65,7 +76,7 @@ class SqlEventLog:
     @property
     def next_seq(self) -> int:
         """The seq that the next appended event gets."""
-        return self._work.batch.head_of(self._workspace)[0] + 1
+        return self._work.batch.head_of(self._workspace).seq + 1
 
     def append(self, event: str, target: str | None, details: dict[str, Any]) -> int:
         """The event is part of this transaction; returns its seq."""
@@ -74,8 +85,8 @@ class SqlEventLog:
     def append_as(self, actor: str, event: str, target: str | None, details: dict[str, Any]) -> int:
         """The event is part of this transaction, by another author; returns its seq."""
         work = self._work
-        seq, prev_hash, _ = work.batch.head_of(self._workspace)
-        seq += 1
+        head = work.batch.head_of(self._workspace)
+        seq = head.seq + 1
         line: dict[str, Any] = {
             "seq": seq,
             "ts": work.ts,
@@ -88,7 +99,7 @@ class SqlEventLog:
         }
         if work.principal.trace_id is not None:
             line["trace_id"] = work.principal.trace_id
-        body, digest = rules.chain(prev_hash, line)
+        body, digest = rules.chain(head.hash, line)
         work.batch.append(
             {
                 "workspace": self._workspace,
@@ -106,8 +117,13 @@ class SqlEventLog:
 
     def head(self) -> Head:
         """The newest event that this work can see."""
-        seq, digest, _ = self._work.batch.head_of(self._workspace)
-        return Head(seq=seq, hash=digest, epoch=self._work.batch.epoch, server_time=self._work.ts)
+        head = self._work.batch.head_of(self._workspace)
+        return Head(
+            seq=head.seq,
+            hash=head.hash,
+            epoch=self._work.batch.epoch,
+            server_time=self._work.ts,
+        )
 
     def after(self, seq: int, limit: int, wanted: EventFilter) -> tuple[list[Event], int]:
         """Matching events after a seq, and the seq up to which nothing else matches."""
@@ -146,9 +162,16 @@ class SqlEventLog:
         return [_event(row) for row in reversed(rows)]
 
     def last_before(self, ts: str) -> int:
-        """The seq of the last event before an instant; 0 when there is none."""
-        row = self._work.db.one(LAST_BEFORE, {"workspace": self._workspace, "ts": ts})
-        return int(row[0]) if row else 0
+        """The seq of the last event before an instant, by bisection: `ts` never runs back."""
+        low, high = 0, self.head().seq
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self._work.db.one(TS_OF, {"workspace": self._workspace, "seq": middle})
+            if row is not None and row[0] < ts:
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
     def _rows(self, rest: str, params: dict[str, Any]) -> list[Row]:
         self._work.batch.flush_events()
@@ -181,8 +204,3 @@ def _event(row: Row) -> Event:
     return Event.model_construct(
         **{"on_behalf_of": None, "trace_id": None, **json.loads(row[0]), "hash": row[1]}
     )
-
-
-def genesis() -> tuple[int, str, int]:
-    """The head of an empty log: seq, hash, steady time."""
-    return 0, GENESIS, 0

@@ -13,7 +13,7 @@ from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.time import rfc3339
 from kyros_collab_server.store.agents import SqlAgents, SqlInboxes
 from kyros_collab_server.store.dialect import Db, Row
-from kyros_collab_server.store.events import COLUMNS, HEAD, SqlEventLog, genesis
+from kyros_collab_server.store.events import COLUMNS, EMPTY, HEAD, LogHead, SqlEventLog
 from kyros_collab_server.store.identity import SqlKeys, SqlWorkspaces
 from kyros_collab_server.store.leases import SqlLeases
 from kyros_collab_server.store.replays import SqlReplays
@@ -57,13 +57,13 @@ class Batch:
         self.steady_ms = steady_ms
         self.wall_ms = wall_ms
         self.beats: list[tuple[str, dict[str, Any]]] = []
-        self._heads: dict[str, tuple[int, str, int]] = {}
-        self._read: dict[str, tuple[int, str, int]] = {}
+        self._heads: dict[str, LogHead] = {}
+        self._read: dict[str, LogHead] = {}
         self._events: list[dict[str, Any]] = []
         self._written = 0
         self._touched: set[tuple[str, str]] = set()
 
-    def head_of(self, workspace: str) -> tuple[int, str, int]:
+    def head_of(self, workspace: str) -> LogHead:
         """Seq, hash and steady time of the newest event, those of this batch included."""
         if workspace not in self._heads:
             self.know_head(workspace, self.db.one(HEAD, {"workspace": workspace}))
@@ -71,13 +71,13 @@ class Batch:
 
     def know_head(self, workspace: str, row: Row | None) -> None:
         """The head of a workspace as the store has it; nothing was appended yet."""
-        head = genesis() if row is None else (int(row[0]), str(row[1]), int(row[2]))
+        head = EMPTY if row is None else LogHead(*row)
         self._heads[workspace] = self._read[workspace] = head
 
     def append(self, row: dict[str, Any]) -> None:
         """The event follows all others of its workspace."""
         self._events.append(row)
-        self._heads[row["workspace"]] = (row["seq"], row["hash"], row["t"])
+        self._heads[row["workspace"]] = LogHead(row["seq"], row["hash"], row["t"], row["ts"])
 
     def flush_events(self) -> None:
         """Every event so far is in the table, for statements that read it."""
@@ -89,11 +89,11 @@ class Batch:
         """The kind gets a new version at the end of the batch."""
         self._touched.add((workspace, kind))
 
-    def mark(self) -> tuple[int, int, dict[str, tuple[int, str, int]], int]:
+    def mark(self) -> tuple[int, int, dict[str, LogHead], int]:
         """Where the batch stands, for `back_to`."""
         return len(self._events), self._written, dict(self._heads), len(self.beats)
 
-    def back_to(self, mark: tuple[int, int, dict[str, tuple[int, str, int]], int]) -> None:
+    def back_to(self, mark: tuple[int, int, dict[str, LogHead], int]) -> None:
         """The batch stands where it stood; the caller rolled its savepoint back."""
         count, self._written, heads, beats = mark
         del self._events[count:]
@@ -130,12 +130,12 @@ class SqlWork:
     @cached_property
     def now(self) -> int:
         """Steady milliseconds, never before the workspace's last event."""
-        return max(self.batch.steady_ms, self.batch.head_of(self.workspace)[2])
+        return max(self.batch.steady_ms, self.batch.head_of(self.workspace).t)
 
     @cached_property
     def ts(self) -> str:
-        """Wall time as RFC 3339 text, for display."""
-        return rfc3339(self.wall_ms)
+        """Wall time as RFC 3339 text, for display; never before the workspace's last event."""
+        return max(rfc3339(self.wall_ms), self.batch.head_of(self.workspace).ts)
 
     @cached_property
     def events(self) -> SqlEventLog:

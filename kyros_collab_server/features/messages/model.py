@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from kyros_collab_server.features.events.model import Recipients, Seq
-from kyros_collab_server.kernel.ids import Text
+from kyros_collab_server.kernel.ids import Text, at_most_bytes
 
 
 class Message(BaseModel):
@@ -27,7 +27,7 @@ class SendMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     to: Recipients
-    text: Annotated[Text, Field(min_length=1, max_length=16_384)]
+    text: Annotated[Text, Field(min_length=1, max_length=16_384), at_most_bytes(16_384)]
 
 
 class ReadInbox(BaseModel):

@@ -15,7 +15,7 @@ from kyros_collab_server.features.leases.model import (
     TtlSeconds,
     WaitSeconds,
 )
-from kyros_collab_server.kernel.ids import Line, TaskId, Text
+from kyros_collab_server.kernel.ids import Line, TaskId, Text, at_most_bytes
 
 UNDO_WITHIN_MS = 60_000
 RETURNED_TO_OTHERS_AFTER_MS = 600_000
@@ -59,7 +59,8 @@ class Priority(StrEnum):
 
 
 Title = Annotated[Line, Field(min_length=1, max_length=200)]
-Markdown = Annotated[Text, Field(max_length=16_384)]
+MAX_MARKDOWN_BYTES = 16_384
+Markdown = Annotated[Text, Field(max_length=MAX_MARKDOWN_BYTES), at_most_bytes(MAX_MARKDOWN_BYTES)]
 Label = Annotated[Line, Field(max_length=64)]
 Labels = Annotated[list[Label], Field(max_length=64)]
 DependsOn = Annotated[list[TaskId], Field(max_length=64)]

@@ -85,31 +85,17 @@ def brief(work: TaskWork, task: Task) -> str:
     return briefs.compose(task, about, held)
 
 
-def _lease_to_leave(work: TaskWork, record: TaskRecord, command: TransitionTask) -> None:
-    """Pass when the caller may take the task out of a leased column.
-
-    Raises:
-        WriteFenced: a token that is not the live one, or none beside another's live lease.
-        GuardFailed: there is no lease at all and the caller is no operator.
-    """
-    if command.fencing_token is None and work.principal.is_operator:
-        return
-    live = holding.fence(
-        work, resource_of(record.task.id), command.fencing_token, "task_transition"
-    )
-    if live is None:
-        raise GuardFailed(Guard.LEASE_REQUIRED, status=record.task.status.value)
+def _fenced(work: TaskWork, task: Task, command: TransitionTask) -> LeaseRecord | None:
+    return holding.fence(work, resource_of(task.id), command.fencing_token, "task_transition")
 
 
-def _check_guards(work: TaskWork, record: TaskRecord, command: TransitionTask) -> None:
-    task = record.task
+def _check_guards(work: TaskWork, task: Task, command: TransitionTask) -> None:
     guards = rules.check_move(task.status, command.to)
     if command.to is TaskStatus.CLAIMED:
         raise UseClaim(task.id)
-    if rules.LEASE in guards:
-        _lease_to_leave(work, record, command)
-    elif command.fencing_token is not None:
-        holding.fence(work, resource_of(task.id), command.fencing_token, "task_transition")
+    if rules.LEASE in guards and command.fencing_token is None and not work.principal.is_operator:
+        _fenced(work, task, command)
+        raise GuardFailed(Guard.LEASE_REQUIRED, status=task.status.value)
     if rules.OPERATOR in guards:
         work.principal.require(frozenset({Scope.OPERATE}))
     if rules.REVIEWER in guards:
@@ -121,14 +107,13 @@ def _check_guards(work: TaskWork, record: TaskRecord, command: TransitionTask) -
         rules.check_checklist(task)
 
 
-def _check_undo(work: TaskWork, record: TaskRecord, command: TransitionTask, seq: int) -> None:
+def _check_undo(work: TaskWork, task: Task, command: TransitionTask, seq: int) -> None:
     """Pass when the event is the caller's own last move of this task, fresh, and gave up no lease.
 
     Raises:
         GuardFailed: anything else; `reason` says what.
     """
     event: Event | None = work.events.one(seq)
-    task = record.task
     reason = None
     if (
         event is None
@@ -163,11 +148,13 @@ def transition(work: TaskWork, command: TransitionTask) -> Transitioned:
     record = load(work, command.task_id)
     task = record.task
     wanted: dict[str, Any] = {"status": command.to.value}
+    if command.fencing_token is not None or command.undo_of is not None:
+        _fenced(work, task, command)
     check_if_match(command.if_match, task, wanted, "task_transition")
     if command.undo_of is not None:
-        _check_undo(work, record, command, command.undo_of)
+        _check_undo(work, task, command, command.undo_of)
     else:
-        _check_guards(work, record, command)
+        _check_guards(work, task, command)
     ends = command.to in rules.RELEASES or (
         task.status in rules.LEASED and command.fencing_token is None
     )

@@ -168,12 +168,12 @@ def update(work: TaskWork, command: UpdateTask) -> Task:
     record = load(work, command.task_id)
     task = record.task
     changes = _changes(task, command)
+    if command.fencing_token is not None or not changes.keys() <= OPEN_TO_ALL:
+        holding.fence(work, resource_of(task.id), command.fencing_token, "task_update")
     if command.if_match is None:
         raise IfMatchRequired(task.etag)
     wanted = {name: rules.plain(value) for name, value in changes.items()}
     check_if_match(command.if_match, task, wanted, "task_update")
-    if command.fencing_token is not None or not changes.keys() <= OPEN_TO_ALL:
-        holding.fence(work, resource_of(task.id), command.fencing_token, "task_update")
     if "needs_attention" in changes:
         work.principal.require(frozenset({Scope.OPERATE}))
         changes["attempts"] = 0
