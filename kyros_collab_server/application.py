@@ -61,8 +61,8 @@ class Feed(Protocol):
 class Store(Protocol):
     """What the door needs of a store."""
 
-    epoch: str
-
+    @property
+    def epoch(self) -> str: ...
     async def write(self, principal: Principal, *units: Unit) -> Any: ...
     async def read(self, principal: Principal, unit: Unit) -> Any: ...
 
@@ -100,12 +100,16 @@ class Kyros:
         self._store = store
         self.feed = feed
         self.version = version
-        self.epoch = store.epoch
         self._checks = checks
         self._touched: dict[tuple[str, str, str], float] = {}
         self._admission = Admission(store.read, store.write)
         self._in_flight: set[tuple[str, ...]] = set()
         self._abandoned: set[asyncio.Task[None]] = set()
+
+    @property
+    def epoch(self) -> str:
+        """Names this life of the log; a cursor of another epoch means nothing here."""
+        return self._store.epoch
 
     async def perform(
         self, op: Operation[C, R], command: C, *, actor: Principal, key: str | None = None

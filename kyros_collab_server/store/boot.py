@@ -1,10 +1,12 @@
 """What a store remembers of itself between processes and boots."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from kyros_collab_server.kernel.time import Clock
 from kyros_collab_server.store.dialect import Db
+from kyros_collab_server.store.work import Shared
 
 META = "SELECT value FROM store_meta WHERE name = :name"
 SET_META = """
@@ -81,19 +83,21 @@ SELECT (SELECT system_identifier FROM pg_control_system()) || ':' ||
 STEADY = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
-def settle_timeline(db: Db) -> bool:
-    """On a Postgres timeline that the store does not know, every live lease gets one full TTL.
+def settle_timeline(db: Db, shared: Shared | None = None) -> None:
+    """On a Postgres timeline that the store does not know, the store has a new epoch.
 
-    Returns True then: what was acknowledged on the old timeline may be missing on this one.
+    What was acknowledged on the old one may be missing on this one, so readers start anew, and
+    every live lease gets one full TTL.
     """
     row = db.one(TIMELINE)
     this = str(row[0]) if row else ""
     known = db.one(META, {"name": "timeline"})
-    if known is not None and known[0] == this:
-        return False
-    db.run(SET_META, {"name": "timeline", "value": this})
-    if known is None:
-        return False
-    now = db.one(STEADY)
-    db.run(EXTEND_LEASES, {"now": int(now[0]) if now else 0})
-    return True
+    if known is None or known[0] != this:
+        db.run(SET_META, {"name": "timeline", "value": this})
+    if known is not None and known[0] != this:
+        now = db.one(STEADY)
+        db.run(EXTEND_LEASES, {"now": int(now[0]) if now else 0})
+        db.run(SET_META, {"name": "epoch", "value": secrets.token_hex(8)})
+    epoch = db.one(META, {"name": "epoch"})
+    if shared is not None and epoch is not None:
+        shared.epoch = str(epoch[0])

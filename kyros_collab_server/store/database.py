@@ -16,7 +16,6 @@ from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.time import Clock, SystemClock
 from kyros_collab_server.store import engine, migrate
 from kyros_collab_server.store.boot import (
-    SET_META,
     SteadyClock,
     meta_value,
     settle_boot,
@@ -55,7 +54,7 @@ class Database:
     def __init__(self, options: StoreOptions, shared: Shared, clock: Clock | None) -> None:
         self._options = options
         self._clock = clock
-        self.epoch = shared.epoch
+        self._shared = shared
         self.readers = Readers(self._reading_connection, shared, clock, options.read_threads)
         self._listeners: list[Callable[[Committed], None]] = []
         self._lane = Lane(
@@ -66,6 +65,11 @@ class Database:
             committed=self._tell,
         )
         self._lane.start()
+
+    @property
+    def epoch(self) -> str:
+        """Names this life of the log; another after a restore or a timeline change."""
+        return self._shared.epoch
 
     @property
     def on_postgres(self) -> bool:
@@ -166,8 +170,7 @@ def open_database(
         )
         with connection, connection.transaction():
             server = PostgresDb(connection)
-            if settle_timeline(server):
-                server.run(SET_META, {"name": "epoch", "value": secrets.token_hex(8)})
+            settle_timeline(server)
             epoch, secret = _identity(server, options)
     shared = Shared(epoch=epoch, seal=CursorSeal(secret), deliver=deliver, lease_ended=lease_ended)
     return Database(options, shared, clock)

@@ -20,6 +20,7 @@ from kyros_collab_server.kernel.errors import (
     WriterStalled,
 )
 from kyros_collab_server.kernel.time import Clock
+from kyros_collab_server.store.boot import settle_timeline
 from kyros_collab_server.store.dialect import Db, PostgresDb, SqliteDb, postgres_text
 from kyros_collab_server.store.events import HEAD
 from kyros_collab_server.store.work import Batch, Shared
@@ -212,6 +213,8 @@ class PostgresWriter:
         try:
             if self._raw.closed or self._raw.broken:
                 self._raw = self._connect()
+                with self._raw.transaction():
+                    settle_timeline(PostgresDb(self._raw), self._shared)
             self._db = PostgresDb(self._raw)
             try:
                 with self._raw.pipeline():
