@@ -3,7 +3,13 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from kyros_collab_server.kernel.ids import Text
 
@@ -90,6 +96,15 @@ class Event(BaseModel):
     trace_id: str | None = None
     prev_hash: str
     hash: str
+
+    @model_serializer(mode="wrap")
+    def _as_chained(self, whole: SerializerFunctionWrapHandler) -> Any:
+        """The event with the very keys that its hash covers: what was not said is left out."""
+        line: dict[str, Any] = whole(self)
+        for name in ("on_behalf_of", "trace_id"):
+            if line.get(name) is None:
+                line.pop(name, None)
+        return line
 
 
 class AppendEvent(BaseModel):
