@@ -3,13 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import BaseModel, ConfigDict, Field
 
 from kyros_collab_server.kernel.ids import Text
 
@@ -79,6 +73,10 @@ Recipients = Annotated[
 ]
 
 
+Unsaid = Annotated[str | None, Field(exclude_if=lambda value: value is None)]
+"""Left out when there is nothing to say: an event is shown with the very keys its hash covers."""
+
+
 class Event(BaseModel):
     """One line of the log, as everybody sees it."""
 
@@ -91,20 +89,11 @@ class Event(BaseModel):
     target: str | None = None
     details: dict[str, Any]
     workspace: str
-    on_behalf_of: str | None = None
+    on_behalf_of: Unsaid = None
     request_id: str
-    trace_id: str | None = None
+    trace_id: Unsaid = None
     prev_hash: str
     hash: str
-
-    @model_serializer(mode="wrap")
-    def _as_chained(self, whole: SerializerFunctionWrapHandler) -> Any:
-        """The event with the very keys that its hash covers: what was not said is left out."""
-        line: dict[str, Any] = whole(self)
-        for name in ("on_behalf_of", "trace_id"):
-            if line.get(name) is None:
-                line.pop(name, None)
-        return line
 
 
 class AppendEvent(BaseModel):
