@@ -62,7 +62,8 @@ def claim(work: TaskWork, command: ClaimTask) -> Claim:
     claimer = _claimer(work, command)
     extra = lease_rules.canonical_resources(command.resources)
     if command.task_id is not None:
-        return _claim_named(work, command, load(work, command.task_id), claimer, extra)
+        record = _reclaimed(work, load(work, command.task_id))
+        return _claim_named(work, command, record, claimer, extra)
     if claimer.paused:
         return _nothing([WhyNot(reason=Guard.AGENT_PAUSED, count=1)])
     refusal = holding.conflict(work, extra)
@@ -100,6 +101,15 @@ def _claim_named(
     if task.status is TaskStatus.QUEUED and record.open_dependencies:
         raise GuardFailed(Guard.OPEN_DEPENDENCIES, open=_open_dependencies(work, task))
     return _grant(work, command, record, extra)
+
+
+def _reclaimed(work: TaskWork, record: TaskRecord) -> TaskRecord:
+    """The task as it stands once its lease, if stale, was reclaimed and it was requeued."""
+    for lease in work.leases.held_on(resource_of(record.task.id)):
+        if not lease_rules.is_live(lease, work.now):
+            holding.end(work, lease, LeaseState.RECLAIMED)
+            return load(work, record.task.id)
+    return record
 
 
 def _open_dependencies(work: TaskWork, task: Task) -> list[str]:
