@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
@@ -21,7 +21,7 @@ from kyros_collab_server.kernel.errors import (
     StoreConflict,
 )
 from kyros_collab_server.kernel.etag import canonical, sha256_hex
-from kyros_collab_server.kernel.operation import Operation
+from kyros_collab_server.kernel.operation import Operation, Waiting
 from kyros_collab_server.kernel.principal import Principal, Scope
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Kyros:
         self._touched: dict[tuple[str, str, str], float] = {}
         self._admission = Admission(store.read, store.write)
         self._in_flight: set[tuple[str, ...]] = set()
-        self._abandoned: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
 
     @property
     def epoch(self) -> str:
@@ -126,8 +126,8 @@ class Kyros:
             KyrosError: the refusal; nothing changed, but for the event that it may leave.
         """
         actor.require(op.scopes)
-        wait = float(getattr(command, "wait_seconds", 0) or 0) if op.waiting else 0.0
-        if wait <= 0:
+        wait = float(getattr(command, "wait_seconds", 0) or 0)
+        if op.waiting is None or wait <= 0:
             return await self._once(op, command, actor, key)
         flight = (actor.workspace, actor.id, actor.actor, op.name, key or "")
         if key is not None:
@@ -135,24 +135,68 @@ class Kyros:
                 raise InProgress
             self._in_flight.add(flight)
         try:
-            return await self._until(op, command, actor, key, wait)
+            return await self._until(op, op.waiting, command, actor, key, wait)
         finally:
             self._in_flight.discard(flight)
 
     async def _until(
-        self, op: Operation[C, R], command: C, actor: Principal, key: str | None, wait: float
+        self,
+        op: Operation[C, R],
+        waiting: Waiting,
+        command: C,
+        actor: Principal,
+        key: str | None,
+        wait: float,
     ) -> Answer[R]:
+        """The first answer that is not pending; at the deadline whatever there is then."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
-        waiting = op.waiting
-        while True:
-            seen = self.feed.head(actor.workspace)
-            answer = await self._once(op, command, actor, key)
-            left = deadline - loop.time()
-            if waiting is None or not waiting.pending(answer.value) or left <= 0:
-                return answer
-            command = waiting.go_on(command, answer.value)
-            await self.feed.after(actor.workspace, seen, min(left, LOOK_AGAIN_SECONDS))
+        try:
+            while True:
+                seen = self.feed.head(actor.workspace)
+                answer = await self._once(op, command, actor, key)
+                if not waiting.pending(answer.value):
+                    return answer
+                command = waiting.go_on(command, answer.value)
+                await self._worth_trying(waiting, command, actor, seen, deadline)
+                if loop.time() >= deadline:
+                    if waiting.at_deadline is not None:
+                        command = waiting.at_deadline(command)
+                    return await self._once(op, command, actor, key)
+        except asyncio.CancelledError:
+            if waiting.leave is not None:
+                leave, left = waiting.leave, command
+                self._in_background(self._store.write(actor, lambda work: leave(work, left)))
+            raise
+
+    async def _worth_trying(
+        self, waiting: Waiting, command: C, actor: Principal, seen: int, deadline: float
+    ) -> None:
+        """Return when another try may do better, when the caller's liveness is due, or at the end."""
+        loop = asyncio.get_running_loop()
+        look_again = min(deadline, loop.time() + LOOK_AGAIN_SECONDS)
+        while (left := look_again - loop.time()) > 0:
+            head = await self.feed.after(actor.workspace, seen, left)
+            if head <= seen:
+                return
+            seen, blocked = head, waiting.blocked
+            if blocked is None:
+                return
+            if not await self._store.read(actor, lambda work: blocked(work, command)):
+                return
+
+    def _in_background(self, work: Awaitable[Any]) -> None:
+        """Finish the work of a caller who has left; a refusal interests nobody any more."""
+
+        async def finish() -> None:
+            try:
+                await work
+            except KyrosError as refusal:
+                log.info("abandoned_call_refused", extra={"code": refusal.code})
+
+        task = asyncio.create_task(finish())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _once(
         self, op: Operation[C, R], command: C, actor: Principal, key: str | None
@@ -194,9 +238,7 @@ class Kyros:
         except asyncio.CancelledError:
             abandon = op.waiting.abandon if op.waiting else None
             if abandon is not None and key is None:
-                task = asyncio.create_task(self._take_back(writing, actor, abandon))
-                self._abandoned.add(task)
-                task.add_done_callback(self._abandoned.discard)
+                self._in_background(self._take_back(writing, actor, abandon))
             else:
                 writing.add_done_callback(_look_at)
             raise
@@ -208,11 +250,8 @@ class Kyros:
         actor: Principal,
         abandon: Callable[[Any, Any], None],
     ) -> None:
-        try:
-            answer = await writing
-            await self._store.write(actor, lambda work: abandon(work, answer.value))
-        except KyrosError as refusal:  # the caller has left: there is nobody to refuse
-            log.info("abandoned_call_refused", extra={"code": refusal.code})
+        answer = await writing
+        await self._store.write(actor, lambda work: abandon(work, answer.value))
 
     def _touch(self, actor: Principal) -> Unit | None:
         """The unit that registers a calling agent and renews its leases, when one is due."""

@@ -19,12 +19,17 @@ class Waiting:
     """How the door waits for an operation whose command has `wait_seconds`.
 
     `pending` says whether an answer is still to be waited for; such an answer is never stored for
-    replay. `go_on` gives the command of the next try. `abandon` takes a granted answer back when
+    replay. `go_on` gives the command of the next try, `at_deadline` that of the last one, where
+    the pending answer does not do. `blocked` is a read that says whether another try is useless.
+    `leave` ends the waiting of a caller who has left; `abandon` takes a granted answer back when
     its caller has left and named no idempotency key.
     """
 
     pending: Callable[[Any], bool]
     go_on: Callable[[Any, Any], Any] = lambda command, answer: command
+    at_deadline: Callable[[Any], Any] | None = None
+    blocked: Callable[[Any, Any], bool] | None = None
+    leave: Callable[[Any, Any], None] | None = None
     abandon: Callable[[Any, Any], None] | None = None
 
 

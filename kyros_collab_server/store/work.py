@@ -18,6 +18,7 @@ from kyros_collab_server.store.identity import SqlKeys, SqlWorkspaces
 from kyros_collab_server.store.leases import SqlLeases
 from kyros_collab_server.store.replays import SqlReplays
 from kyros_collab_server.store.tasks import SqlTasks
+from kyros_collab_server.store.waiters import SqlWaiters
 
 Kind = Literal["tasks", "locks", "agents"]
 
@@ -151,6 +152,11 @@ class SqlWork:
     def leases(self) -> SqlLeases:
         """The leases of the workspace."""
         return SqlLeases(self)
+
+    @cached_property
+    def waiters(self) -> SqlWaiters:
+        """The queue of the workspace."""
+        return SqlWaiters(self)
 
     @cached_property
     def agents(self) -> SqlAgents:

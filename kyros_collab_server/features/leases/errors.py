@@ -18,16 +18,19 @@ class LeaseHeld(KyrosError):
         *,
         resource: str,
         held_resource: str,
-        lock_id: str,
         holder: str,
-        fencing_token: int,
         expires_in_ms: int,
         expires_at: str,
+        lock_id: str | None = None,
+        fencing_token: int | None = None,
         witness: str | None = None,
+        queue_position: int | None = None,
     ) -> None:
+        how = f"is leased to {holder}" if lock_id else f"is waited for by {holder}, who was first,"
+        handle = f" ({lock_id})" if lock_id else ""
         super().__init__(
-            f"{held_resource} is leased to {holder} until {expires_at} ({lock_id}).",
-            fix="Repeat later, or lease other resources.",
+            f"{held_resource} {how} until {expires_at}{handle}.",
+            fix="Repeat with wait_seconds, or lease other resources.",
             resource=resource,
             held_resource=held_resource,
             lock_id=lock_id,
@@ -37,6 +40,21 @@ class LeaseHeld(KyrosError):
             expires_at=expires_at,
             retry_after_seconds=max(1, -(-expires_in_ms // 1000)),
             witness=witness,
+            queue_position=queue_position,
+        )
+
+
+class Deadlock(KyrosError):
+    """Waiting for this would close a circle of holders that wait for each other."""
+
+    code = "deadlock"
+    kind = Kind.CONFLICT
+
+    def __init__(self, cycle: list[dict[str, str]]) -> None:
+        super().__init__(
+            "Everybody in the circle would wait for ever.",
+            fix="Release what the others wait for, then acquire the whole set at once.",
+            cycle=cycle,
         )
 
 

@@ -1,6 +1,7 @@
 """Holding: what other features do with leases inside their own transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from kyros_collab_server.features.agents import rules as agent_rules
 from kyros_collab_server.features.agents import service as agents
@@ -16,55 +17,88 @@ from kyros_collab_server.features.leases.model import (
     LeaseState,
 )
 from kyros_collab_server.features.leases.ports import LeaseWork
-from kyros_collab_server.features.leases.rules import LeaseRecord
+from kyros_collab_server.features.leases.rules import LeaseRecord, Obstacle, Waiter
 from kyros_collab_server.kernel.errors import TooLarge
 from kyros_collab_server.kernel.ids import new_lock_id
 
 
-def conflict(work: LeaseWork, resources: Sequence[str]) -> LeaseHeld | None:
-    """What stands in the way of the caller's lease on these canonical resources, or None."""
-    for resource in resources:
-        for lease, seen in _meeting(work, resource):
-            if lease.holder != work.actor and rules.is_live(lease, work.now):
-                return rules.held_by_another(resource, lease, seen, work.now, work.wall_ms)
+def conflict(
+    work: LeaseWork,
+    resources: Sequence[str],
+    mode: LeaseMode = LeaseMode.EXCLUSIVE,
+    ahead: Sequence[Waiter] | None = None,
+) -> LeaseHeld | None:
+    """What stands in the way of the caller's lease on these canonical resources, or None.
+
+    `ahead` are the waiters that go first; None: all that wait.
+    """
+    first = _queue_of(work) if ahead is None else ahead
+    for obstacle in _obstacles(work, resources, mode, first):
+        return rules.held_by_another(obstacle, work.now, work.wall_ms)
     return None
 
 
-def _meeting(work: LeaseWork, resource: str) -> list[tuple[LeaseRecord, str]]:
+def _queue_of(work: LeaseWork) -> list[Waiter]:
+    return [
+        waiter
+        for waiter in work.waiters.all()
+        if not waiter.is_claim and rules.still_waits(waiter, work.now)
+    ]
+
+
+def _obstacles(
+    work: LeaseWork, resources: Sequence[str], mode: LeaseMode, ahead: Sequence[Waiter]
+) -> Iterator[Obstacle]:
+    return rules.obstacles(
+        work.actor, mode, resources, lambda wanted: meeting(work, wanted), ahead, work.now
+    )
+
+
+def meeting(work: LeaseWork, resource: str) -> list[tuple[LeaseRecord, str]]:
+    """The held leases that meet a resource, stale ones included, each with a witness."""
     if resource.startswith(rules.PATH):
         return rules.meeting(resource, work.leases.held_paths())
     return rules.meeting(resource, work.leases.held_on(resource))
 
 
 def grant_set(
-    work: LeaseWork, resources: Sequence[str], ttl_seconds: int, task_id: str | None = None
+    work: LeaseWork,
+    resources: Sequence[str],
+    ttl_seconds: int,
+    task_id: str | None = None,
+    mode: LeaseMode = LeaseMode.EXCLUSIVE,
+    ahead: Sequence[Waiter] | None = None,
 ) -> list[LeaseRecord]:
-    """Exclusive leases on these canonical resources are the caller's, all or none.
+    """Leases on these canonical resources are the caller's, all or none.
 
     Stale leases in the way are reclaimed first.
 
     Raises:
-        LeaseHeld: another holder's live lease is in the way.
+        LeaseHeld: another holder's live lease, or an earlier waiter, is in the way.
         TooLarge: the caller would hold more than 512.
     """
-    if (refusal := conflict(work, resources)) is not None:
+    if (refusal := conflict(work, resources, mode, ahead)) is not None:
         raise refusal
     mine = len(work.leases.held_by(work.actor))
     if mine + len(resources) > MAX_LEASES_PER_HOLDER:
         raise TooLarge("leases of one holder", MAX_LEASES_PER_HOLDER, "leases")
-    return [_grant(work, resource, ttl_seconds, task_id) for resource in resources]
+    return [_grant(work, resource, ttl_seconds, task_id, mode) for resource in resources]
 
 
-def _grant(work: LeaseWork, resource: str, ttl_seconds: int, task_id: str | None) -> LeaseRecord:
-    for lease, _ in _meeting(work, resource):
+def _grant(
+    work: LeaseWork, resource: str, ttl_seconds: int, task_id: str | None, mode: LeaseMode
+) -> LeaseRecord:
+    for lease, _ in meeting(work, resource):
         if not rules.is_live(lease, work.now):
             end(work, lease, LeaseState.RECLAIMED)
-        elif lease.resource == resource:
+        elif lease.resource == resource and lease.holder == work.actor:
+            if lease.mode is LeaseMode.SHARED and mode is LeaseMode.EXCLUSIVE:
+                return _upgraded(work, lease, ttl_seconds)
             return beat(work, lease, ttl_seconds)
     lease = LeaseRecord(
         lock_id=new_lock_id(),
         resource=resource,
-        mode=LeaseMode.EXCLUSIVE,
+        mode=mode,
         holder=work.actor,
         task_id=task_id,
         acquired_at=work.ts,
@@ -73,21 +107,36 @@ def _grant(work: LeaseWork, resource: str, ttl_seconds: int, task_id: str | None
         heartbeat_at=work.ts,
         fencing_token=work.events.next_seq,
     )
-    work.events.append(
-        EventName.LEASE_ACQUIRED,
-        f"lease:{lease.lock_id}",
-        {
-            "lock_id": lease.lock_id,
-            "resource": resource,
-            "mode": lease.mode.value,
-            "holder": lease.holder,
-            "ttl_seconds": ttl_seconds,
-            "fencing_token": lease.fencing_token,
-            **({"task_id": task_id} if task_id else {}),
-        },
-    )
+    _tell_of_grant(work, lease)
     work.leases.insert(lease)
     return lease
+
+
+def _upgraded(work: LeaseWork, lease: LeaseRecord, ttl_seconds: int) -> LeaseRecord:
+    """The sole holder's shared lease is exclusive, under a new token."""
+    lease = replace(
+        rules.renewed(lease, work.now, work.ts, ttl_seconds),
+        mode=LeaseMode.EXCLUSIVE,
+        fencing_token=work.events.next_seq,
+    )
+    _tell_of_grant(work, lease, upgraded=True)
+    work.leases.save(lease)
+    return lease
+
+
+def _tell_of_grant(work: LeaseWork, lease: LeaseRecord, **more: bool) -> None:
+    details: dict[str, object] = {
+        "lock_id": lease.lock_id,
+        "resource": lease.resource,
+        "mode": lease.mode.value,
+        "holder": lease.holder,
+        "ttl_seconds": lease.ttl_ms // 1000,
+        "fencing_token": lease.fencing_token,
+        **more,
+    }
+    if lease.task_id is not None:
+        details["task_id"] = lease.task_id
+    work.events.append(EventName.LEASE_ACQUIRED, f"lease:{lease.lock_id}", details)
 
 
 def beat(work: LeaseWork, lease: LeaseRecord, ttl_seconds: int | None = None) -> LeaseRecord:

@@ -10,6 +10,8 @@ MAX_TTL_SECONDS = 3_600
 DEFAULT_TTL_SECONDS = 300
 MAX_LEASES_PER_HOLDER = 512
 MAX_RESOURCE_BYTES = 512
+WAITER_ALIVE_MS = 30_000
+"""A waiter that was not heard of for this long has left the queue."""
 RECLAIM_BATCH = 1_000
 """Stale leases that the duty reclaims in one transaction."""
 
@@ -141,11 +143,12 @@ class ListLeases(BaseModel):
 
 
 class Leases(BaseModel):
-    """Leases that were granted or renewed."""
+    """Leases that were granted or renewed; or, while one waits, none and the place in the queue."""
 
     model_config = ConfigDict(frozen=True)
 
     leases: list[Lease]
+    queue_position: int | None = None
 
 
 class LostLease(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kyros_collab_server.features.agents.ports import AgentWork
-from kyros_collab_server.features.leases.rules import LeaseRecord
+from kyros_collab_server.features.leases.rules import LeaseRecord, Waiter
 
 
 class LeaseStore(Protocol):
@@ -38,6 +38,19 @@ class LeaseStore(Protocol):
     def kind_etag(self) -> str: ...
 
 
+class WaiterStore(Protocol):
+    """Who waits in the work's workspace, in order of arrival."""
+
+    def all(self) -> list[Waiter]: ...
+    def next_place(self) -> int: ...
+    def insert(self, waiter: Waiter) -> None: ...
+    def heard_of(self, waiter_id: str, alive_t: int) -> None: ...
+    def delete(self, waiter_id: str) -> None: ...
+    def prune(self, now: int) -> None:
+        """Waiters whose time is over are gone."""
+        ...
+
+
 class LeaseEnded(Protocol):
     """Told in the same transaction when a lease ends; the tasks feature requeues by it."""
 
@@ -49,6 +62,8 @@ class LeaseWork(AgentWork, Protocol):
 
     @property
     def leases(self) -> LeaseStore: ...
+    @property
+    def waiters(self) -> WaiterStore: ...
     @property
     def lease_ended(self) -> Sequence[LeaseEnded]: ...
     def beat(self, lock_id: str, holder: str, heartbeat_at: str) -> None:

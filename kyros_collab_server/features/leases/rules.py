@@ -1,7 +1,7 @@
 """Decisions about leases: live or stale, who may have what, which write is fenced off."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kyros_collab_server.features.leases import globs
@@ -37,6 +37,44 @@ class LeaseRecord:
     ended: LeaseState | None = None
     ended_t: int | None = None
     ended_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Waiter:
+    """Somebody in the queue. `place` orders by arrival; times are steady milliseconds.
+
+    A waiter for leases names resources and a mode; one for work (`is_claim`) its role and skills.
+    """
+
+    waiter_id: str
+    place: int
+    holder: str
+    is_claim: bool
+    resources: tuple[str, ...]
+    mode: LeaseMode
+    role: str | None
+    skills: tuple[str, ...]
+    deadline_t: int
+    alive_t: int
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What stands between a request and its lease: a live lease, or an earlier waiter."""
+
+    wanted: str
+    witness: str
+    by: "LeaseRecord | Waiter"
+
+
+def still_waits(waiter: Waiter, now: int) -> bool:
+    """True until its deadline, while it was heard of lately."""
+    return now <= waiter.deadline_t and now <= waiter.alive_t
+
+
+def clash(one: LeaseMode, other: LeaseMode) -> bool:
+    """True unless both share."""
+    return not (one is LeaseMode.SHARED and other is LeaseMode.SHARED)
 
 
 def is_live(lease: LeaseRecord, now: int) -> bool:
@@ -145,21 +183,90 @@ def meeting(wanted: str, candidates: Iterable[LeaseRecord]) -> list[tuple[LeaseR
     return [(lease, seen) for lease, seen in found if seen is not None]
 
 
+def obstacles(
+    holder: str,
+    mode: LeaseMode,
+    resources: Iterable[str],
+    meeting_leases: Callable[[str], Iterable[tuple[LeaseRecord, str]]],
+    ahead: Sequence[Waiter],
+    now: int,
+) -> Iterator[Obstacle]:
+    """What stands in a request's way: live leases of others, then waiters that came earlier.
+
+    A waiter is no obstacle to whoever holds the resource already: it waits for that holder.
+    """
+    for wanted in resources:
+        mine = False
+        for lease, seen in meeting_leases(wanted):
+            if lease.holder == holder:
+                mine = mine or (lease.resource == wanted and is_live(lease, now))
+            elif is_live(lease, now) and clash(mode, lease.mode):
+                yield Obstacle(wanted, seen, lease)
+        for waiter in () if mine else ahead:
+            if waiter.holder != holder and clash(mode, waiter.mode):
+                for other in waiter.resources:
+                    if (seen_there := witness(wanted, other)) is not None:
+                        yield Obstacle(wanted, seen_there, waiter)
+                        break
+
+
 def held_by_another(
-    wanted: str, lease: LeaseRecord, seen: str, now: int, wall_ms: int
+    obstacle: Obstacle, now: int, wall_ms: int, queue_position: int | None = None
 ) -> LeaseHeld:
-    """The refusal that names the live lease in the way."""
-    shown = published(lease, now, wall_ms)
+    """The refusal that names the live lease, or the earlier waiter, in the way."""
+    by, wanted = obstacle.by, obstacle.wanted
+    seen = obstacle.witness.removeprefix(PATH) if obstacle.witness != wanted else None
+    if isinstance(by, Waiter):
+        left = max(0, min(by.deadline_t, by.alive_t) - now)
+        return LeaseHeld(
+            resource=wanted,
+            held_resource=wanted,
+            holder=by.holder,
+            expires_in_ms=left,
+            expires_at=rfc3339(wall_ms + left),
+            witness=seen,
+            queue_position=queue_position,
+        )
+    shown = published(by, now, wall_ms)
     return LeaseHeld(
         resource=wanted,
-        held_resource=lease.resource,
-        lock_id=lease.lock_id,
-        holder=lease.holder,
-        fencing_token=lease.fencing_token,
+        held_resource=by.resource,
+        lock_id=by.lock_id,
+        holder=by.holder,
+        fencing_token=by.fencing_token,
         expires_in_ms=shown.expires_in_ms,
         expires_at=shown.expires_at,
-        witness=seen.removeprefix(PATH) if seen != wanted else None,
+        witness=seen,
+        queue_position=queue_position,
     )
+
+
+def closed_circle(start: str, waits_for: Mapping[str, set[str]]) -> list[dict[str, str]] | None:
+    """The circle of holders through `start` in the wait-for graph, or None when there is none."""
+    came_from: dict[str, str] = {}
+    layer = [start]
+    while layer:
+        following: list[str] = []
+        for one in layer:
+            for other in sorted(waits_for.get(one, ())):
+                if other == start:
+                    return _circle(start, one, came_from)
+                if other not in came_from:
+                    came_from[other] = one
+                    following.append(other)
+        layer = following
+    return None
+
+
+def _circle(start: str, last: str, came_from: Mapping[str, str]) -> list[dict[str, str]]:
+    back = [last]
+    while back[-1] != start:
+        back.append(came_from[back[-1]])
+    holders = [*reversed(back), start]
+    return [
+        {"holder": one, "waits_for": other}
+        for one, other in zip(holders, holders[1:], strict=False)
+    ]
 
 
 def passes_fence(live: LeaseRecord, writer: str, offered: int | None) -> bool:

@@ -1,13 +1,12 @@
 """Leases: acquire, renew, release, reclaim, and the fence before every write."""
 
-from kyros_collab_server.features.leases import holding, rules
-from kyros_collab_server.features.leases.errors import LeaseHeld, LeaseLost
+from kyros_collab_server.features.leases import holding, rules, waiting
+from kyros_collab_server.features.leases.errors import LeaseLost
 from kyros_collab_server.features.leases.model import (
     AcquireLease,
     KeptLease,
     Lease,
     LeaseList,
-    LeaseMode,
     Leases,
     LeaseState,
     ListLeases,
@@ -22,9 +21,9 @@ from kyros_collab_server.features.leases.model import (
     RenewLeases,
 )
 from kyros_collab_server.features.leases.ports import LeaseWork
-from kyros_collab_server.features.leases.rules import LeaseRecord
-from kyros_collab_server.kernel.errors import NotAvailable, NotFound
-from kyros_collab_server.kernel.operation import operation
+from kyros_collab_server.features.leases.rules import LeaseRecord, Obstacle
+from kyros_collab_server.kernel.errors import NotFound
+from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
 
 
@@ -32,28 +31,42 @@ def _shown(work: LeaseWork, lease: LeaseRecord) -> Lease:
     return rules.published(lease, work.now, work.wall_ms)
 
 
-@operation(Scope.LEASES_WRITE)
+def _last_try(command: AcquireLease) -> AcquireLease:
+    return command.model_copy(update={"wait_seconds": 0})
+
+
+def _take_back(work: LeaseWork, answer: Leases) -> None:
+    for shown in answer.leases:
+        lease = work.leases.get(shown.lock_id)
+        if lease is not None and rules.is_live(lease, work.now):
+            holding.end(work, lease, LeaseState.RELEASED)
+
+
+@operation(
+    Scope.LEASES_WRITE,
+    waiting=Waiting(
+        pending=lambda answer: answer.queue_position is not None,
+        at_deadline=_last_try,
+        blocked=waiting.still_blocked,
+        leave=waiting.leave,
+        abandon=_take_back,
+    ),
+)
 def acquire(work: LeaseWork, command: AcquireLease) -> Leases:
     """The caller holds a live lease on every resource of the set.
 
-    What it held already in the same mode is renewed and keeps its id and token.
+    What it held already in the same mode is renewed and keeps its id and token; a sole holder's
+    shared lease becomes exclusive under a new token. With a wait, whoever came first is served
+    first.
 
     Raises:
-        LeaseHeld: another holder's live lease meets one of them; nothing was granted.
+        LeaseHeld: another holder's live lease, or an earlier waiter, meets one of them.
+        Deadlock: waiting would close a circle; carries it.
         UseClaim: a resource is a task.
-        NotAvailable: shared mode, or waiting for what is held, which come later.
     """
-    if command.mode is LeaseMode.SHARED:
-        raise NotAvailable("Shared leases", fix="Acquire with mode exclusive.")
-    resources = rules.canonical_resources(command.resources)
-    try:
-        granted = holding.grant_set(work, resources, command.ttl_seconds)
-    except LeaseHeld as held:
-        if command.wait_seconds > 0:
-            raise NotAvailable(
-                "Waiting in line for a held lease", fix="Repeat with wait_seconds=0."
-            ) from held
-        raise
+    granted = waiting.acquired(work, command)
+    if isinstance(granted, int):
+        return Leases(leases=[], queue_position=granted)
     return Leases(leases=[_shown(work, lease) for lease in granted])
 
 
@@ -81,7 +94,8 @@ def _mine(work: LeaseWork, lock_id: str) -> LeaseRecord:
     if not rules.is_live(lease, work.now):
         raise LeaseLost(**_lost(work, lease).model_dump())
     if lease.holder != work.actor and not work.principal.is_operator:
-        raise rules.held_by_another(lease.resource, lease, lease.resource, work.now, work.wall_ms)
+        obstacle = Obstacle(lease.resource, lease.resource, lease)
+        raise rules.held_by_another(obstacle, work.now, work.wall_ms)
     return lease
 
 
