@@ -5,10 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from http_api.caller import Callers
 from http_api.endpoint import Dispatch, Endpoint
@@ -34,6 +32,15 @@ ENDPOINTS: list[Endpoint] = [
     *health.ENDPOINTS,
 ]
 """The route table, the busiest first: the router tries them in turn."""
+
+
+class _Application(Starlette):
+    """Starlette with `Front` as its whole stack: it answers what the usual two layers would."""
+
+    front: ASGIApp
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.front
 
 
 class McpMount(Protocol):
@@ -74,12 +81,10 @@ def build_app(kyros: Kyros, settings: Settings, *, mcp: McpMount | None = None) 
         finally:
             face.rings.close()
 
-    app = Starlette(
-        routes=[*routes, *(mcp.routes if mcp is not None else ())],
-        middleware=[Middleware(Front, settings=settings, metrics=metrics)],
-        exception_handlers={HTTPException: pass_on},
-        lifespan=lifespan,
+    app = _Application(
+        routes=[*routes, *(mcp.routes if mcp is not None else ())], lifespan=lifespan
     )
+    app.front = Front(app.router, settings, metrics)
     app.router.redirect_slashes = False
     app.state.face = face
     return app
@@ -95,8 +100,3 @@ def routes_of(face: Face, endpoints: Sequence[Endpoint]) -> list[Route]:
         dispatch = Dispatch(face, methods)
         routes.append(Route(path, dispatch, methods=dispatch.methods, name=path))
     return routes
-
-
-async def pass_on(_: object, error: Exception) -> Response:
-    """Leaves what the router refuses to `Front`, which spells all refusals."""
-    raise error

@@ -10,6 +10,7 @@ from kyros_collab_server.kernel.principal import Principal
 MAX_BUCKETS = 10_000
 """Callers whose rate is kept at once; full buckets are forgotten first."""
 MAX_TOKEN = 512
+MAX_CLIENT = 80
 
 
 class Rates:
@@ -115,4 +116,6 @@ def _unauthenticated(detail: str, *, sent: bool) -> KyrosError:
 def _client(user_agent: str | None) -> str | None:
     if not user_agent:
         return None
-    return "".join(c for c in user_agent[:80] if " " <= c <= "~") or None
+    if len(user_agent) <= MAX_CLIENT and user_agent.isascii() and user_agent.isprintable():
+        return user_agent
+    return "".join(c for c in user_agent[:MAX_CLIENT] if " " <= c <= "~") or None

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 from starlette.types import Receive, Scope
 
-from http_api.problems import BodyTooLarge, MalformedJson, UnsupportedMediaType, shown
+from http_api.problems import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    MalformedJson,
+    UnsupportedMediaType,
+    shown,
+)
 from kyros_collab_server.kernel.errors import Invalid
 from kyros_collab_server.kernel.principal import Principal
 
@@ -49,14 +55,17 @@ class Head:
         self.request_id = request_id
 
 
-def headers_of(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def headers_of(raw: list[tuple[bytes, bytes]], limit: int) -> dict[str, str]:
     """Headers by lower-case name; lists that came in parts are joined.
 
     Raises:
+        HeadersTooLarge: they are of more than `limit` bytes.
         Invalid: a header that means one thing came twice.
     """
     headers: dict[str, str] = {}
+    size = 0
     for name_bytes, value_bytes in raw:
+        size += len(name_bytes) + len(value_bytes)
         name = name_bytes.decode("latin-1")
         value = value_bytes.decode("latin-1")
         if name in headers:
@@ -64,6 +73,8 @@ def headers_of(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
                 raise Invalid(name, "came more than once")
             value = f"{headers[name]}, {value}"
         headers[name] = value
+    if size > limit:
+        raise HeadersTooLarge("headers", limit, "bytes")
     return headers
 
 
@@ -94,7 +105,8 @@ class Call:
     @property
     def trace_id(self) -> str | None:
         """The trace that a W3C `traceparent` header names."""
-        found = _TRACE.fullmatch(self.headers.get("traceparent", ""))
+        header = self.headers.get("traceparent")
+        found = _TRACE.fullmatch(header) if header else None
         return found.group(1) if found else None
 
     @property
@@ -214,7 +226,7 @@ def object_of(body: bytes) -> dict[str, Any]:
         rule = "is nested too deep" if "recursion" in str(error) else "is not JSON in UTF-8"
         raise MalformedJson(rule) from None
     try:
-        value = json.loads(body, object_pairs_hook=_unique, parse_float=_finite)
+        value = _read_again(body.decode())
     except (ValueError, RecursionError):
         raise MalformedJson("has a number beyond its bounds") from None
     if not isinstance(value, dict):
@@ -236,6 +248,9 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError("beyond a double")
     return number
+
+
+_read_again = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite).decode
 
 
 def _nul(value: Any, path: str = "") -> str | None:

@@ -12,6 +12,7 @@ finish for at most `drain_seconds`, and returns, so that the store closes behind
 """
 
 import contextlib
+import gc
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -69,8 +70,12 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Calls are answered; then `on_ready` is told."""
+        """Calls are answered; then `on_ready` is told.
+
+        What the start made stays for good, so the collector need not walk it again and again.
+        """
         await super().startup(sockets)
+        gc.freeze()
         if self.started and self._on_ready is not None:
             self._on_ready()
 

@@ -222,4 +222,4 @@ def later(board: Board, seconds: float) -> None:
     """Time passes, for the store and for what the door remembers of the last seconds."""
     board.clock.advance(seconds)
     board.kyros._touched.clear()
-    board.kyros._credentials.clear()
+    board.kyros._admission.forget()

@@ -93,6 +93,14 @@ def _held(leases: LeaseList) -> HeldLeases:
 ENDPOINTS = [
     Endpoint(
         "POST",
+        "/collab/leases/{lock_id}/heartbeat",
+        service.renew_one,
+        "Renew a lease.",
+        errors=(NotFound, LeaseLost),
+        things={"lock_id": "lease"},
+    ),
+    Endpoint(
+        "POST",
         "/collab/leases/acquire",
         service.acquire,
         "Acquire leases on resources, all or none.",
@@ -113,14 +121,6 @@ ENDPOINTS = [
         "/collab/leases/reclaim",
         service.reclaim,
         "Take back stale leases; says which it kept and why.",
-    ),
-    Endpoint(
-        "POST",
-        "/collab/leases/{lock_id}/heartbeat",
-        service.renew_one,
-        "Renew a lease.",
-        errors=(NotFound, LeaseLost),
-        things={"lock_id": "lease"},
     ),
     Endpoint(
         "POST",

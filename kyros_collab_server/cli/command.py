@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, ValidationError
 
-from kyros_collab_server.cli.failures import Exit, Failure, usage
+from kyros_collab_server.cli.failures import Exit, Failure, leave_closed_pipe, usage
 from kyros_collab_server.cli.output import Output
 from kyros_collab_server.settings import Settings, load_settings
 
@@ -104,7 +104,11 @@ def command(
 
         def entry(**values: Any) -> int | None:
             call = _call({key: values.pop(key) for key in common})
-            return asyncio.run(run(call, **values))
+            try:
+                return asyncio.run(run(call, **values))
+            except BrokenPipeError:  # here, because typer would make it exit code 1
+                leave_closed_pipe()
+                return None
 
         named = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
         entry.__signature__ = inspect.Signature([*named, *added])  # type: ignore[attr-defined]

@@ -11,7 +11,6 @@ from typer.exceptions import TyperException
 from kyros_collab_server.cli.failures import (
     Exit,
     Failure,
-    leave_closed_pipe,
     refused,
     report,
 )
@@ -39,9 +38,6 @@ def run_command(group: str, module: str, words: list[str]) -> int:
         return report(failure, as_json=as_json)
     except KyrosError as error:
         return report(refused(error), as_json=as_json)
-    except BrokenPipeError:
-        leave_closed_pipe()
-        return Exit.OK
     except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
         stopped = Failure(Exit.INTERRUPTED, "interrupted", "interrupted")
         return report(stopped, as_json=as_json)

@@ -15,7 +15,6 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import LATEST_MODERN_VERSION
 from pydantic import BaseModel
@@ -23,6 +22,7 @@ from pydantic import BaseModel
 from kyros_collab_server.kernel.errors import Kind, KyrosError
 from kyros_collab_server.mcp_face.caller import client_name
 from kyros_collab_server.mcp_face.keeper import LeaseKeeper
+from kyros_collab_server.mcp_face.pipes import serve_pipes
 from kyros_collab_server.mcp_face.sdk_gaps import no_root_log_lines
 from kyros_collab_server.mcp_face.server import PATH
 from kyros_collab_server.settings import Settings
@@ -63,10 +63,9 @@ async def run_bridge(settings: Settings, *, version: str) -> None:
         server = bridge.server(version)
         keeper = LeaseKeeper(RemoteHoldings(bridge))
         server.middleware.append(keeper)
-        async with stdio_server() as (read, write), anyio.create_task_group() as group:
+        async with anyio.create_task_group() as group:
             bridge.group = group
-            group.start_soon(keeper.run)
-            await server.run(read, write, server.create_initialization_options())
+            await serve_pipes(server, keeper.run)
             group.cancel_scope.cancel()
 
 

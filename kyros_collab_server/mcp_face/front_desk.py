@@ -1,18 +1,22 @@
 """The first to see every message: who it is from, and whether what it asks for exists."""
 
+import logging
 from typing import Any
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.streamable_http import REQUEST_CANCELLED
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
+from pydantic import ValidationError
 
 from kyros_collab_server.kernel.errors import Invalid, KyrosError
-from kyros_collab_server.kernel.ids import new_request_id
+from kyros_collab_server.kernel.ids import new_id, new_request_id
 from kyros_collab_server.mcp_face.caller import CALLER, Callers
 from kyros_collab_server.mcp_face.listing import Listing
 from kyros_collab_server.mcp_face.tool_errors import protocol_error
+
+log = logging.getLogger(__name__)
 
 DEPARTURE = "kyros.departure"
 """Where the endpoint leaves the departure of an HTTP caller in an ASGI scope."""
@@ -41,7 +45,7 @@ class Departure:
 
 
 class FrontDesk:
-    """Middleware of the SDK: refuses unknown tools and cursors, then names the caller."""
+    """Middleware of the SDK: refuses unknown tools and cursors, names the caller, hides crashes."""
 
     def __init__(self, listing: Listing, callers: Callers) -> None:
         self._listing = listing
@@ -51,10 +55,9 @@ class FrontDesk:
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
         """Let the message through to its place, with its caller known."""
-        method = ctx.method
-        if ctx.request_id is None or method in _OPEN_TO_ALL:
+        if ctx.request_id is None or ctx.method in _OPEN_TO_ALL:
             return await call_next(ctx)
-        if method in _LISTS and (ctx.params or {}).get("cursor") is not None:
+        if ctx.method in _LISTS and (ctx.params or {}).get("cursor") is not None:
             raise MCPError(INVALID_PARAMS, "There is one page only", data={"field": "cursor"})
         try:
             caller = await self._callers(ctx)
@@ -62,29 +65,27 @@ class FrontDesk:
             raise protocol_error(refusal, new_request_id()) from None
         token = CALLER.set(caller)
         try:
-            if method == "tools/call":
-                self._refuse_unknown(ctx, caller.principal.request_id)
-                return await self._attended(ctx, call_next)
-            return await call_next(ctx)
+            return await self._served(ctx, call_next)
+        except (MCPError, ValidationError):
+            raise
+        except Exception:
+            # The handshake leg would send the exception's own text.
+            incident = new_id("inc")
+            extra = {"method": ctx.method, "incident": incident}
+            log.exception("message_crashed", extra=extra)
+            raise MCPError(INTERNAL_ERROR, f"Internal error, incident {incident}") from None
         finally:
             CALLER.reset(token)
 
-    def _refuse_unknown(self, ctx: ServerRequestContext[Any, Any], request_id: str) -> None:
-        name = (ctx.params or {}).get("name")
-        try:
-            known = self._listing.find(name, ctx)
-        except Invalid as refusal:
-            raise protocol_error(refusal, request_id) from None
-        if known is None:
-            raise MCPError(
-                INVALID_PARAMS,
-                "Unknown tool",
-                data={"allowed": list(self._listing.offered)},
-            )
-
-    async def _attended(
+    async def _served(
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
+        if ctx.method == "prompts/get":
+            # Row 3: the SDK answers an unknown prompt as a crash, and there is no prompt yet.
+            raise MCPError(INVALID_PARAMS, "Unknown prompt")
+        if ctx.method != "tools/call":
+            return await call_next(ctx)
+        self._refuse_unknown_tool(ctx)
         departure = ctx.request.scope.get(DEPARTURE) if ctx.request is not None else None
         if departure is None:
             return await call_next(ctx)
@@ -92,3 +93,14 @@ class FrontDesk:
             departure.enter(scope)
             return await call_next(ctx)
         raise MCPError(REQUEST_CANCELLED, "The caller has left")
+
+    def _refuse_unknown_tool(self, ctx: ServerRequestContext[Any, Any]) -> None:
+        """Row 3: the SDK answers an unknown tool as a tool's own error."""
+        name = (ctx.params or {}).get("name")
+        try:
+            known = self._listing.find(name, ctx)
+        except Invalid as refusal:
+            raise protocol_error(refusal, CALLER.get().principal.request_id) from None
+        if known is None:
+            allowed = list(self._listing.offered)
+            raise MCPError(INVALID_PARAMS, "Unknown tool", data={"allowed": allowed})

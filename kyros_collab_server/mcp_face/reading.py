@@ -1,6 +1,5 @@
 """Resources on the wire: the lists, and reading one by its URI."""
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -9,7 +8,6 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
 from mcp_types import (
-    INTERNAL_ERROR,
     INVALID_PARAMS,
     ListResourcesResult,
     ListResourceTemplatesResult,
@@ -25,10 +23,9 @@ from kyros_collab_server.application import Kyros
 from kyros_collab_server.kernel.errors import KyrosError, UnknownField
 from kyros_collab_server.mcp_face.caller import CALLER
 from kyros_collab_server.mcp_face.catalog.resources import ResourceSpec, Variables
-from kyros_collab_server.mcp_face.tool_errors import crashed, protocol_error
+from kyros_collab_server.mcp_face.tool_errors import protocol_error
 from kyros_collab_server.mcp_face.toolbox import Call
 
-log = logging.getLogger(__name__)
 MAX_URI = 2_048
 TEMPLATES_TTL_MS = 300_000
 
@@ -112,10 +109,6 @@ class Reading:
             text = await spec.read(Call(self._kyros, caller, None), variables)
         except KyrosError as refusal:
             raise protocol_error(refusal, request_id, uri=uri) from None
-        except Exception:
-            incident, _ = crashed(request_id)
-            log.exception("resource_crashed", extra={"uri": spec.uri, "incident": incident})
-            raise MCPError(INTERNAL_ERROR, f"Internal error, incident {incident}") from None
         contents = TextResourceContents(uri=uri, text=text, mime_type=spec.mime_type)
         return ReadResourceResult(contents=[contents], ttl_ms=0, cache_scope="private")
 

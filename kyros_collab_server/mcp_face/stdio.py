@@ -2,9 +2,6 @@
 
 import logging
 
-import anyio
-from mcp.server.stdio import stdio_server
-
 from kyros_collab_server.application import Kyros
 from kyros_collab_server.features.leases import service as leases
 from kyros_collab_server.features.leases.model import LeaseState, ListLeases, RenewLeases
@@ -13,6 +10,7 @@ from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.mcp_face import sdk_gaps
 from kyros_collab_server.mcp_face.caller import StdioCaller
 from kyros_collab_server.mcp_face.keeper import LeaseKeeper
+from kyros_collab_server.mcp_face.pipes import serve_pipes
 from kyros_collab_server.mcp_face.server import new_mcp_server
 from kyros_collab_server.settings import Settings
 
@@ -25,8 +23,6 @@ ASK_AGAIN_TTL_SECONDS = 3.0
 async def run_stdio(kyros: Kyros, settings: Settings) -> None:
     """Serve one MCP client on stdin and stdout until it closes them.
 
-    stdout carries the protocol and nothing else; whatever is printed meanwhile goes to stderr.
-
     Raises:
         Unauthenticated: `KYROS_TOKEN` is not a valid key.
         NotFound: `KYROS_WORKSPACE` is not one of the key's.
@@ -38,10 +34,7 @@ async def run_stdio(kyros: Kyros, settings: Settings) -> None:
     low = sdk_gaps.lowlevel(server)
     keeper = LeaseKeeper(LocalHoldings(kyros, callers))
     low.middleware.append(keeper)
-    async with stdio_server() as (read, write), anyio.create_task_group() as group:
-        group.start_soon(keeper.run)
-        await low.run(read, write, low.create_initialization_options())
-        group.cancel_scope.cancel()
+    await serve_pipes(low, keeper.run)
 
 
 class LocalHoldings:

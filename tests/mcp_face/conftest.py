@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,6 @@ from kyros_collab_server.settings import Settings
 WAIT = 20.0
 MODERN = "2026-07-28"
 ERAS = (MODERN, "legacy")
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(params=ERAS)
@@ -129,7 +124,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def product(settings: Settings, anyio_backend: str) -> AsyncIterator[Product]:
+async def product(settings: Settings) -> AsyncIterator[Product]:
     async with serving(settings) as one:
         yield one
 
@@ -191,8 +186,8 @@ async def modern_call(
 
 
 @pytest.fixture
-def environment(settings: Settings) -> Iterator[dict[str, str]]:
+def environment(settings: Settings) -> dict[str, str]:
     """The environment of a stdio process on the product's data directory."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KYROS_")}
     package = str(Path(__file__).parents[2])
-    yield {**kept, "PYTHONPATH": package, "KYROS_DATA_DIR": str(settings.data_dir)}
+    return {**kept, "PYTHONPATH": package, "KYROS_DATA_DIR": str(settings.data_dir)}

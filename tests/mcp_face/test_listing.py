@@ -211,12 +211,14 @@ async def test_a_read_only_client_has_no_tool_that_changes_anything(
 
 async def test_what_the_operator_takes_away_no_client_gets_back(settings: Settings) -> None:
     closed = settings.model_copy(update={"exclude_tools": "task_create", "read_only": True})
-    async with serving(closed) as product:
-        async with product.client(product.token, path="/mcp/x/all", X_MCP_Readonly="no") as client:
-            names = {tool.name for tool in (await client.list_tools()).tools}
-            assert names == {name for name, hints in HINTS.items() if "R" in hints}
-            with pytest.raises(MCPError):
-                await client.call_tool("task_create", {"tasks": [{"title": "x"}]})
+    async with (
+        serving(closed) as product,
+        product.client(product.token, path="/mcp/x/all", X_MCP_Readonly="no") as client,
+    ):
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        assert names == {name for name, hints in HINTS.items() if "R" in hints}
+        with pytest.raises(MCPError):
+            await client.call_tool("task_create", {"tasks": [{"title": "x"}]})
 
 
 async def test_output_schemas_are_shown_to_those_who_ask(product: Product) -> None:

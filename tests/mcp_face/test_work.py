@@ -307,9 +307,7 @@ async def test_another_workspace_is_as_absent_as_an_unknown_one(product: Product
     from kyros_collab_server.features.identity.model import CreateWorkspace
 
     admin = await product.caller(product.token)
-    await product.kyros.perform(
-        identity.create_workspace, CreateWorkspace(id="other"), actor=admin
-    )
+    await product.kyros.perform(identity.create_workspace, CreateWorkspace(id="other"), actor=admin)
     token = await product.key("ana", workspaces=["default"])
     async with product.raw(token) as http:
         answers = [
@@ -319,5 +317,3 @@ async def test_another_workspace_is_as_absent_as_an_unknown_one(product: Product
     assert [answer.status_code for answer in answers] == [404, 404]
     bodies = [answer.json()["error"]["message"] for answer in answers]
     assert bodies[0] == bodies[1]
-
-

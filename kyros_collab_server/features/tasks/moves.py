@@ -149,7 +149,9 @@ def transition(work: TaskWork, command: TransitionTask) -> Transitioned:
     task = record.task
     wanted: dict[str, Any] = {"status": command.to.value}
     if command.fencing_token is not None or command.undo_of is not None:
-        _fenced(work, task, command)
+        live = _fenced(work, task, command)
+        if live is None and command.to is TaskStatus.CLAIMED:
+            raise GuardFailed(Guard.LEASE_REQUIRED, status=task.status.value)
     check_if_match(command.if_match, task, wanted, "task_transition")
     if command.undo_of is not None:
         _check_undo(work, task, command, command.undo_of)
