@@ -172,17 +172,19 @@ class Kyros:
     async def _worth_trying(
         self, waiting: Waiting, command: C, actor: Principal, seen: int, deadline: float
     ) -> None:
-        """Return when another try may do better, when the caller's liveness is due, or at the end."""
+        """Return when another try may do better, when liveness is due, or at the deadline."""
+
+        def useless(work: Any) -> bool:
+            return waiting.blocked is not None and waiting.blocked(work, command)
+
         loop = asyncio.get_running_loop()
         look_again = min(deadline, loop.time() + LOOK_AGAIN_SECONDS)
         while (left := look_again - loop.time()) > 0:
             head = await self.feed.after(actor.workspace, seen, left)
             if head <= seen:
                 return
-            seen, blocked = head, waiting.blocked
-            if blocked is None:
-                return
-            if not await self._store.read(actor, lambda work: blocked(work, command)):
+            seen = head
+            if waiting.blocked is None or not await self._store.read(actor, useless):
                 return
 
     def _in_background(self, work: Awaitable[Any]) -> None:

@@ -1,6 +1,6 @@
 """Holding: what other features do with leases inside their own transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kyros_collab_server.features.agents import rules as agent_rules
@@ -17,7 +17,7 @@ from kyros_collab_server.features.leases.model import (
     LeaseState,
 )
 from kyros_collab_server.features.leases.ports import LeaseWork
-from kyros_collab_server.features.leases.rules import LeaseRecord, Obstacle, Waiter
+from kyros_collab_server.features.leases.rules import LeaseRecord, Waiter
 from kyros_collab_server.kernel.errors import TooLarge
 from kyros_collab_server.kernel.ids import new_lock_id
 
@@ -27,13 +27,18 @@ def conflict(
     resources: Sequence[str],
     mode: LeaseMode = LeaseMode.EXCLUSIVE,
     ahead: Sequence[Waiter] | None = None,
+    holder: str | None = None,
 ) -> LeaseHeld | None:
-    """What stands in the way of the caller's lease on these canonical resources, or None.
+    """What stands in the way of a lease on these canonical resources, or None.
 
-    `ahead` are the waiters that go first; None: all that wait.
+    `ahead` are the waiters that go first; None: all that wait. `holder` is who would hold it;
+    None: the caller.
     """
     first = _queue_of(work) if ahead is None else ahead
-    for obstacle in _obstacles(work, resources, mode, first):
+    who = work.actor if holder is None else holder
+    for obstacle in rules.obstacles(
+        who, mode, resources, lambda wanted: meeting(work, wanted), first, work.now
+    ):
         return rules.held_by_another(obstacle, work.now, work.wall_ms)
     return None
 
@@ -44,14 +49,6 @@ def _queue_of(work: LeaseWork) -> list[Waiter]:
         for waiter in work.waiters.all()
         if not waiter.is_claim and rules.still_waits(waiter, work.now)
     ]
-
-
-def _obstacles(
-    work: LeaseWork, resources: Sequence[str], mode: LeaseMode, ahead: Sequence[Waiter]
-) -> Iterator[Obstacle]:
-    return rules.obstacles(
-        work.actor, mode, resources, lambda wanted: meeting(work, wanted), ahead, work.now
-    )
 
 
 def meeting(work: LeaseWork, resource: str) -> list[tuple[LeaseRecord, str]]:

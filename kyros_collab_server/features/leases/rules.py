@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from kyros_collab_server.features.leases import globs
 from kyros_collab_server.features.leases.errors import LeaseHeld, UseClaim, WriteFenced
@@ -265,7 +266,7 @@ def _circle(start: str, last: str, came_from: Mapping[str, str]) -> list[dict[st
     holders = [*reversed(back), start]
     return [
         {"holder": one, "waits_for": other}
-        for one, other in zip(holders, holders[1:], strict=False)
+        for one, other in pairwise(holders)
     ]
 
 

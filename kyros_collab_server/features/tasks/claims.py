@@ -1,13 +1,14 @@
 """Claiming: which task an agent gets, and the one transaction that grants it."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from kyros_collab_server.features.events.model import EventName
 from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases import rules as lease_rules
-from kyros_collab_server.features.leases.model import LeaseState
+from kyros_collab_server.features.leases.model import WAITER_ALIVE_MS, LeaseMode, LeaseState
+from kyros_collab_server.features.leases.rules import Waiter
 from kyros_collab_server.features.tasks import rules
 from kyros_collab_server.features.tasks.errors import Guard, GuardFailed
 from kyros_collab_server.features.tasks.model import (
@@ -22,6 +23,7 @@ from kyros_collab_server.features.tasks.model import (
 from kyros_collab_server.features.tasks.moves import brief, load, resource_of, save
 from kyros_collab_server.features.tasks.ports import TaskWork
 from kyros_collab_server.features.tasks.rules import Claimer, TaskRecord
+from kyros_collab_server.kernel.ids import new_id
 from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
 
@@ -30,12 +32,22 @@ RETRY_AFTER_SECONDS = 15
 
 
 def _claimer(work: TaskWork, command: ClaimTask) -> Claimer:
-    name = work.principal.agent
-    record = work.agents.get(name) if name else None
+    return _as_claimer(work, work.actor, command.role, command.skills)
+
+
+def _claimer_of(work: TaskWork, waiter: Waiter) -> Claimer:
+    return _as_claimer(work, waiter.holder, waiter.role, list(waiter.skills) or None)
+
+
+def _as_claimer(work: TaskWork, holder: str, role: str | None, skills: list[str] | None) -> Claimer:
+    """Role and skills as the call names them, else the agent's own."""
+    record = work.agents.get(holder.removeprefix("agent:")) if holder.startswith("agent:") else None
     agent = record.agent if record else None
-    role = command.role if command.role is not None else (agent.role if agent else None)
-    skills = command.skills if command.skills is not None else (agent.skills if agent else [])
-    return Claimer(role=role, skills=frozenset(skills), paused=bool(agent and agent.paused))
+    return Claimer(
+        role=role if role is not None else (agent.role if agent else None),
+        skills=frozenset(skills if skills is not None else (agent.skills if agent else [])),
+        paused=bool(agent and agent.paused),
+    )
 
 
 def abandon_claim(work: TaskWork, answer: Claim) -> None:
@@ -46,13 +58,42 @@ def abandon_claim(work: TaskWork, answer: Claim) -> None:
             holding.end(work, lease, LeaseState.RELEASED)
 
 
+def _last_try(command: ClaimTask) -> ClaimTask:
+    return command.model_copy(update={"wait_seconds": 0})
+
+
+def _no_work(work: TaskWork, command: ClaimTask) -> bool:
+    """True while another try would find nothing to give."""
+    if command.task_id is not None:
+        return False
+    claimer = _claimer(work, command)
+    extra = lease_rules.canonical_resources(command.resources)
+    mine = _own_place(work, command, extra)
+    return claimer.paused or _choose(work, claimer, extra, mine, {}) is None
+
+
+def _leave(work: TaskWork, command: ClaimTask) -> None:
+    """The caller waits for work no more."""
+    extra = lease_rules.canonical_resources(command.resources)
+    if (mine := _own_place(work, command, extra)) is not None:
+        work.waiters.delete(mine.waiter_id)
+
+
 @operation(
     Scope.TASKS_WRITE,
     Scope.LEASES_WRITE,
-    waiting=Waiting(pending=lambda answer: not answer.claimed, abandon=abandon_claim),
+    waiting=Waiting(
+        pending=lambda answer: not answer.claimed,
+        at_deadline=_last_try,
+        blocked=_no_work,
+        leave=_leave,
+        abandon=abandon_claim,
+    ),
 )
 def claim(work: TaskWork, command: ClaimTask) -> Claim:
     """The task is the caller's under a live lease, with its resources; or the answer says why not.
+
+    A claim that waits for work is served before every later one.
 
     Raises:
         GuardFailed: the named task cannot be claimed; names the guard.
@@ -69,17 +110,102 @@ def claim(work: TaskWork, command: ClaimTask) -> Claim:
     refusal = holding.conflict(work, extra)
     if refusal is not None:
         raise refusal
-    held_back = {"resources_held": 0, "role": 0, "skills": 0, "returned_to_assignee": 0}
-    for record in _queue(work, held_back):
+    mine = _own_place(work, command, extra)
+    held_back: dict[str, int] = {}
+    record_or_none = _choose(work, claimer, extra, mine, held_back)
+    if record_or_none is not None:
+        if mine is not None:
+            work.waiters.delete(mine.waiter_id)
+        return _grant(work, command, record_or_none, extra)
+    if command.wait_seconds > 0:
+        _enqueue(work, command, extra, mine)
+    elif mine is not None:
+        work.waiters.delete(mine.waiter_id)
+    return _nothing(_why(work, held_back))
+
+
+def _own_place(work: TaskWork, command: ClaimTask, extra: list[str]) -> Waiter | None:
+    wanted = (work.actor, tuple(extra), command.role, tuple(command.skills or ()))
+    return next(
+        (
+            one
+            for one in work.waiters.all()
+            if one.is_claim
+            and (one.holder, one.resources, one.role, one.skills) == wanted
+            and lease_rules.still_waits(one, work.now)
+        ),
+        None,
+    )
+
+
+def _enqueue(work: TaskWork, command: ClaimTask, extra: list[str], mine: Waiter | None) -> None:
+    alive_t = work.now + WAITER_ALIVE_MS
+    if mine is not None:
+        work.waiters.heard_of(mine.waiter_id, alive_t)
+        return
+    work.waiters.insert(
+        Waiter(
+            waiter_id=new_id("wt"),
+            place=work.waiters.next_place(),
+            holder=work.actor,
+            is_claim=True,
+            resources=tuple(extra),
+            mode=LeaseMode.EXCLUSIVE,
+            role=command.role,
+            skills=tuple(command.skills or ()),
+            deadline_t=work.now + round(command.wait_seconds * 1000),
+            alive_t=alive_t,
+        )
+    )
+
+
+def _choose(
+    work: TaskWork,
+    claimer: Claimer,
+    extra: list[str],
+    mine: Waiter | None,
+    held_back: dict[str, int],
+) -> TaskRecord | None:
+    """The first claimable task that fits and that no earlier waiting claim gets."""
+    promised: set[str] = set()
+    for waiter in work.waiters.all():
+        if (
+            waiter.is_claim
+            and waiter.holder != work.actor
+            and (mine is None or waiter.place < mine.place)
+            and lease_rules.still_waits(waiter, work.now)
+        ):
+            other = _claimer_of(work, waiter)
+            taken = _first(work, waiter.holder, other, list(waiter.resources), promised, {})
+            if taken is not None:
+                promised.add(taken.task.id)
+    return _first(work, work.actor, claimer, extra, promised, held_back)
+
+
+def _first(
+    work: TaskWork,
+    holder: str,
+    claimer: Claimer,
+    extra: list[str],
+    promised: set[str],
+    held_back: dict[str, int],
+) -> TaskRecord | None:
+    def count(reason: str) -> None:
+        held_back[reason] = held_back.get(reason, 0) + 1
+
+    if claimer.paused:
+        return None
+    for record in _queue(work, holder, count):
         misfit = rules.misfit(record.task, claimer)
         if misfit is not None:
-            held_back[misfit[0].value] = held_back.get(misfit[0].value, 0) + 1
-            continue
-        if holding.conflict(work, _wanted(record.task, extra)) is not None:
-            held_back["resources_held"] += 1
-            continue
-        return _grant(work, command, record, extra)
-    return _nothing(_why(work, held_back))
+            count(misfit[0].value)
+        elif record.task.id in promised:
+            count("promised_to_earlier_waiters")
+        elif holding.conflict(work, _wanted(record.task, extra), holder=holder) is not None:
+            count("resources_held")
+        else:
+            return record
+    return None
 
 
 def _claim_named(
@@ -121,16 +247,16 @@ def _wanted(task: Task, extra: list[str]) -> list[str]:
     return sorted({resource_of(task.id), *task.resources, *extra})
 
 
-def _queue(work: TaskWork, held_back: dict[str, int]) -> Iterator[TaskRecord]:
-    """Claimable tasks in the order of their turns; those sent back to the caller come first."""
+def _queue(work: TaskWork, holder: str, count: Callable[[str], None]) -> Iterator[TaskRecord]:
+    """Claimable tasks in the order of their turns; those sent back to the holder come first."""
     others: list[TaskRecord] = []
     for record in work.tasks.returned():
-        if record.task.assignee == work.actor:
+        if record.task.assignee == holder:
             yield record
         elif work.now - (record.returned_t or 0) >= RETURNED_TO_OTHERS_AFTER_MS:
             others.append(record)
         else:
-            held_back["returned_to_assignee"] += 1
+            count("returned_to_assignee")
     yield from others
     ageing = work.workspaces.settings(work.workspace).ageing_seconds
 

@@ -5,7 +5,14 @@ from alembic import context
 from kyros_collab_server.store import agents, events, identity, leases, tasks, waiters
 from kyros_collab_server.store.schema import metadata
 
-TABLES = (agents.AgentRow, events.EventRow, identity.KeyRow, leases.LeaseRow, tasks.TaskRow, waiters.WaiterRow)
+TABLES = (
+    agents.AgentRow,
+    events.EventRow,
+    identity.KeyRow,
+    leases.LeaseRow,
+    tasks.TaskRow,
+    waiters.WaiterRow,
+)
 
 context.configure(
     connection=context.config.attributes["connection"],
