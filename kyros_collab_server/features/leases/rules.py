@@ -264,10 +264,7 @@ def _circle(start: str, last: str, came_from: Mapping[str, str]) -> list[dict[st
     while back[-1] != start:
         back.append(came_from[back[-1]])
     holders = [*reversed(back), start]
-    return [
-        {"holder": one, "waits_for": other}
-        for one, other in pairwise(holders)
-    ]
+    return [{"holder": one, "waits_for": other} for one, other in pairwise(holders)]
 
 
 def passes_fence(live: LeaseRecord, writer: str, offered: int | None) -> bool:
