@@ -29,13 +29,15 @@ class Metrics:
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._timers: dict[tuple[str, str], Histogram] = {}
 
-    def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request of this route was answered."""
+    def count(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        """One request of this route was answered; a stream has no time worth keeping."""
         counted = (method, route, status)
         counter = self._counters.get(counted)
         if counter is None:
             counter = self._counters[counted] = self._requests.labels(method, route, str(status))
         counter.inc()
+        if seconds is None:
+            return
         timed = (method, route)
         timer = self._timers.get(timed)
         if timer is None:

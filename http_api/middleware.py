@@ -104,10 +104,11 @@ class Front:
             incident_id = new_id("in")
             log.exception("incident", extra={"incident": incident_id, "request_id": request_id})
             await answer.instead(problem(Incident(incident_id), request_id), scope, receive)
-        if answer.status and not answer.is_stream:
+        if answer.status:
             route = getattr(scope.get("route"), "path", "") or "unknown"
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.count(method, route, answer.status, time.perf_counter() - began)
+            seconds = None if answer.is_stream else time.perf_counter() - began
+            self._metrics.count(method, route, answer.status, seconds)
 
     def _admitted(self, scope: Scope, request_id: str) -> Head:
         raw = scope["headers"]

@@ -63,6 +63,17 @@ class MalformedJson(KyrosError):
         super().__init__(f"The body {rule}.", fix="Send one JSON object.", field="body", rule=rule)
 
 
+class MalformedRequest(KyrosError):
+    """The bytes are not a request of HTTP/1.1."""
+
+    code = "malformed_request"
+    kind = Kind.INVALID
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("The server could not read the request.", fix="Send HTTP/1.1.")
+
+
 class UnsupportedMediaType(KyrosError):
     """The body is not of a media type that the call takes."""
 

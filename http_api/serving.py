@@ -13,6 +13,7 @@ finish for at most `drain_seconds`, and returns, so that the store closes behind
 
 import contextlib
 import gc
+import http
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -21,7 +22,11 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from http_api.middleware import MAX_HEAD_BYTES
+from http_api.problems import HeadersTooLarge, MalformedRequest, problem
 from http_api.sse import ABORT
+from kyros_collab_server.kernel.errors import KyrosError
+from kyros_collab_server.kernel.ids import new_request_id
 
 MAX_UNREAD_HEAD_BYTES = 65_536
 BACKLOG = 2_048
@@ -45,7 +50,7 @@ class BoundedHead(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAX_UNREAD_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The request's head is too large.")
+            self._refuse(HeadersTooLarge("headers", MAX_HEAD_BYTES, "bytes"))
 
     def on_message_begin(self) -> None:
         """A new head begins."""
@@ -57,6 +62,23 @@ class BoundedHead(HttpToolsProtocol):
         """The head has ended; the body has its own bound."""
         super().on_headers_complete()
         self._in_head = False
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no request is told so in the words of all refusals."""
+        del msg
+        self._refuse(MalformedRequest())
+
+    def _refuse(self, refusal: KyrosError) -> None:
+        request_id = new_request_id()
+        reply = problem(refusal, request_id)
+        phrase = http.HTTPStatus(reply.status).phrase
+        head = (
+            f"HTTP/1.1 {reply.status} {phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(reply.body)}\r\nx-request-id: {request_id}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + reply.body)
+        self.transport.close()
 
 
 class Server(uvicorn.Server):

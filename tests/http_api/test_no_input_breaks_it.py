@@ -1,0 +1,175 @@
+"""Whatever is sent: an answer as documented, never a failure of the server's own."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import load_all_checks
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from http_api.app import ENDPOINTS, build_app
+from http_api.endpoint import Endpoint
+from http_api.serving import listen, server_of
+from kyros_collab_server.bootstrap import open_kyros
+from kyros_collab_server.settings import Settings
+from tests.contract.openapi_snapshot import made
+
+EXAMPLES = 12
+CHECKS = [content_type_conformance, response_schema_conformance, status_code_conformance]
+OURS = {500, 503}
+STREAM = "/collab/events/tail"  # does not end by itself
+FUZZED = [endpoint for endpoint in ENDPOINTS if endpoint.path != STREAM]
+FEW = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class Running:
+    """The application in a thread of its own, so that tests without a loop can call it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._settings = Settings(data_dir=data_dir, calls_per_second=1_000_000)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self.url = self.token = ""
+        self._server: Any = None
+
+    async def _serve(self) -> None:
+        async with open_kyros(self._settings) as opened:
+            listener = listen("127.0.0.1", 0)
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            self.token = opened.credentials.token
+            app = build_app(opened.kyros, self._settings, mcp=None)
+            self._server = server_of(app, drain_seconds=1, on_ready=self._ready.set)
+            await self._server.serve(sockets=[listener])
+
+    def __enter__(self) -> "Running":
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with Running(tmp_path_factory.mktemp("fuzzed")) as one:
+        yield one
+
+
+@pytest.fixture
+def document(running: Running) -> Any:
+    load_all_checks()
+    schema = schemathesis.openapi.from_dict(made())
+    schema.config.update(base_url=running.url)
+    return schema
+
+
+@pytest.mark.parametrize("endpoint", FUZZED, ids=lambda one: f"{one.method} {one.path}")
+def test_every_operation_answers_as_documented(
+    endpoint: Endpoint, document: Any, running: Running
+) -> None:
+    headers = {"Authorization": f"Bearer {running.token}"}
+
+    @FEW
+    @given(case=document[endpoint.path][endpoint.method].as_strategy())
+    def answers(case: Any) -> None:
+        if isinstance(case.body, dict) and isinstance(case.body.get("wait_seconds"), int | float):
+            case.body["wait_seconds"] = min(case.body["wait_seconds"], 0)
+        answer = case.call(headers=headers)
+        assert answer.status_code not in OURS, answer.text
+        case.validate_response(answer, checks=CHECKS, headers=headers)
+
+    answers()
+
+
+def spelled(value: Any) -> bytes:
+    return json.dumps(value).encode("utf-8", "surrogatepass")
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+BODIES = st.binary(max_size=60) | JSON_VALUES.map(spelled)
+PATHS = sorted({endpoint.path for endpoint in FUZZED})
+
+
+@settings(FEW, max_examples=150)
+@given(
+    method=st.sampled_from(["GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"]),
+    path=st.sampled_from(PATHS),
+    part=st.text(
+        st.characters(blacklist_categories=["Cs"], blacklist_characters="/"),
+        min_size=1,
+        max_size=20,
+    ),
+    query=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30),
+    body=BODIES,
+    header=st.sampled_from(
+        [
+            "idempotency-key",
+            "if-match",
+            "if-none-match",
+            "x-kyros-fencing-token",
+            "x-kyros-agent",
+            "x-kyros-workspace",
+            "last-event-id",
+            "accept",
+            "traceparent",
+            "user-agent",
+            "origin",
+        ]
+    ),
+    value=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=40).map(str.strip),
+)
+def test_anything_at_all_gets_an_answer_that_is_not_our_failure(
+    running: Running,
+    method: str,
+    path: str,
+    part: str,
+    query: str,
+    body: bytes,
+    header: str,
+    value: str,
+) -> None:
+    for name in ("task_id", "lock_id", "id", "name", "kind"):
+        path = path.replace(f"{{{name}}}", quote(part, safe=""))
+    answer = httpx2.request(
+        method,
+        f"{running.url}{path}?{query}",
+        content=body,
+        headers=[
+            (b"authorization", f"Bearer {running.token}".encode()),
+            (b"content-type", b"application/json"),
+            (header.encode(), value.encode("latin-1")),
+        ],
+        timeout=35,
+    )
+    assert answer.status_code not in OURS, answer.text
+    assert answer.headers["x-request-id"]
+    if answer.status_code >= 400 and method != "HEAD":
+        assert answer.json()["code"]
