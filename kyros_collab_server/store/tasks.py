@@ -46,6 +46,16 @@ class TaskRow(Table, table=True):
             postgresql_where=_READY,
         ),
         Index(
+            "ix_tasks_critical",
+            "workspace",
+            "priority",
+            "critical_path",
+            "ready_t",
+            "id",
+            sqlite_where=_READY,
+            postgresql_where=_READY,
+        ),
+        Index(
             "ix_tasks_returned",
             "workspace",
             "returned_t",
@@ -72,6 +82,7 @@ class TaskRow(Table, table=True):
     open_dependencies: int = big()
     ready_t: int | None = big(null=True)
     returned_t: int | None = big(null=True)
+    critical_path: int = big()
     needs_attention: int = big()
     labels: str = text()
     searched: str = text()
@@ -91,15 +102,29 @@ class TaskEdgeRow(Table, table=True):
 
 
 _EDGES = {"workspace": "text", "task_id": "text", "depends_on": "text"}
-_RECORD = "document, number, open_dependencies, ready_t, returned_t, assignee_principal"
+_RECORD = (
+    "document, number, open_dependencies, ready_t, returned_t, assignee_principal, critical_path"
+)
 _SELECT = f"SELECT {_RECORD} FROM tasks WHERE workspace = :workspace"
 GET = f"{_SELECT} AND id = :id"
-READY = f"""{_SELECT} AND priority = :priority AND ready_t IS NOT NULL
-AND (ready_t > :ready_t OR (ready_t = :ready_t AND id > :id)) ORDER BY ready_t, id LIMIT {PAGE}"""
+_READY_NOW = f"{_SELECT} AND priority = :priority AND ready_t IS NOT NULL"
+_PAGED = (
+    "AND (ready_t > :ready_t OR (ready_t = :ready_t AND id > :id)) "
+    f"AND ready_t <= :until ORDER BY ready_t, id LIMIT {PAGE}"
+)
+READY = f"{_READY_NOW} {_PAGED}"
+READY_OF_LENGTH = f"{_READY_NOW} AND critical_path = :length {_PAGED}"
+LENGTH_BELOW = """
+SELECT max(critical_path) FROM tasks WHERE workspace = :workspace AND priority = :priority
+AND ready_t IS NOT NULL AND critical_path < :length
+"""
+SET_LENGTH = """
+UPDATE tasks SET critical_path = :length WHERE workspace = :workspace AND id = :id
+"""
 RETURNED = f"{_SELECT} AND returned_t IS NOT NULL ORDER BY returned_t"
 _COLUMNS = (
     "workspace id place number status priority assignee assignee_principal open_dependencies "
-    "ready_t returned_t needs_attention labels searched etag document"
+    "ready_t returned_t critical_path needs_attention labels searched etag document"
 ).split()
 INSERT = (
     f"INSERT INTO tasks ({', '.join(_COLUMNS)}) "
@@ -148,6 +173,7 @@ class SqlTasks:
             "open_dependencies": record.open_dependencies,
             "ready_t": record.ready_t,
             "returned_t": record.returned_t,
+            "critical_path": record.critical_path,
             "needs_attention": int(task.needs_attention),
             "labels": "\n".join(["", *task.labels, ""]),
             "searched": f"{task.id} {task.title}".lower(),
@@ -206,16 +232,51 @@ class SqlTasks:
         )
         return {row[0]: TaskStatus(row[1]) for row in rows}
 
-    def ready(self, priority: Priority) -> Iterator[TaskRecord]:
-        """Ready tasks of a class, the one that waits longest first."""
-        at: dict[str, Any] = {"ready_t": -1, "id": ""}
+    def ready(self, priority: Priority, now: int, ageing_ms: int) -> Iterator[TaskRecord]:
+        """Ready tasks of a class in the order of `rules.turn`.
+
+        Those that have aged below class 0 go by age; each younger step goes by critical path.
+        """
+        here = {**self._here, "priority": priority.rank}
+        aged = now - (priority.rank + 1) * ageing_ms
+        yield from self._pages(READY, here, -1, aged)
+        for step in range(priority.rank, -1, -1):
+            after, until = now - (step + 1) * ageing_ms, now - step * ageing_ms
+            length = 1 << 53
+            while (row := self._db.one(LENGTH_BELOW, {**here, "length": length})) is not None:
+                if row[0] is None:
+                    break
+                length = int(row[0])
+                yield from self._pages(READY_OF_LENGTH, {**here, "length": length}, after, until)
+
+    def _pages(
+        self, statement: str, params: dict[str, Any], after: int, until: int
+    ) -> Iterator[TaskRecord]:
+        """Records with `after < ready_t <= until`, oldest first, a page at a time."""
+        at: dict[str, Any] = {"ready_t": after, "id": "\U0010ffff", "until": until}
         while True:
-            params = {**self._here, "priority": priority.rank, **at}
-            records = [_record(row) for row in self._db.all(READY, params)]
+            records = [_record(row) for row in self._db.all(statement, {**params, **at})]
             yield from records
             if len(records) < PAGE:
                 return
-            at = {"ready_t": records[-1].ready_t, "id": records[-1].task.id}
+            at |= {"ready_t": records[-1].ready_t, "id": records[-1].task.id}
+
+    def chains(self, task_ids: Sequence[str]) -> Mapping[str, tuple[TaskStatus, int]]:
+        """Status and critical path of each of these tasks that exists."""
+        found: dict[str, tuple[TaskStatus, int]] = {}
+        for start in range(0, len(task_ids), 500):
+            listing, params = listed("id", task_ids[start : start + 500])
+            rows = self._db.all(
+                "SELECT id, status, critical_path FROM tasks "
+                f"WHERE workspace = :workspace AND id IN ({listing})",
+                {**self._here, **params},
+            )
+            found.update({row[0]: (TaskStatus(row[1]), row[2]) for row in rows})
+        return found
+
+    def set_critical_path(self, task_id: str, length: int) -> None:
+        """The longest chain of open tasks behind this one has this length."""
+        self._db.run(SET_LENGTH, {**self._here, "id": task_id, "length": length})
 
     def returned(self) -> Iterator[TaskRecord]:
         """Tasks in progress without a lease, the one sent back first first."""
@@ -321,4 +382,5 @@ def _record(row: Row) -> TaskRecord:
         ready_t=row[3],
         returned_t=row[4],
         assignee_principal=row[5],
+        critical_path=row[6],
     )

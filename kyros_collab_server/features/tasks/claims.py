@@ -9,7 +9,7 @@ from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases import rules as lease_rules
 from kyros_collab_server.features.leases.model import WAITER_ALIVE_MS, LeaseMode, LeaseState
 from kyros_collab_server.features.leases.rules import Waiter
-from kyros_collab_server.features.tasks import rules
+from kyros_collab_server.features.tasks import chains, rules
 from kyros_collab_server.features.tasks.errors import Guard, GuardFailed
 from kyros_collab_server.features.tasks.model import (
     RETURNED_TO_OTHERS_AFTER_MS,
@@ -225,7 +225,7 @@ def _claim_named(
     if refusal is not None:
         raise refusal
     if task.status is TaskStatus.QUEUED and record.open_dependencies:
-        raise GuardFailed(Guard.OPEN_DEPENDENCIES, open=_open_dependencies(work, task))
+        raise GuardFailed(Guard.OPEN_DEPENDENCIES, open=chains.open_dependencies(work, task))
     return _grant(work, command, record, extra)
 
 
@@ -236,11 +236,6 @@ def _reclaimed(work: TaskWork, record: TaskRecord) -> TaskRecord:
             holding.end(work, lease, LeaseState.RECLAIMED)
             return load(work, record.task.id)
     return record
-
-
-def _open_dependencies(work: TaskWork, task: Task) -> list[str]:
-    statuses = work.tasks.statuses(task.depends_on)
-    return [one for one in task.depends_on if statuses.get(one) is not TaskStatus.DONE]
 
 
 def _wanted(task: Task, extra: list[str]) -> list[str]:
@@ -260,11 +255,13 @@ def _queue(work: TaskWork, holder: str, count: Callable[[str], None]) -> Iterato
     yield from others
     ageing = work.workspaces.settings(work.workspace).ageing_seconds
 
-    def turn(record: TaskRecord) -> tuple[int, int, str]:
+    def turn(record: TaskRecord) -> tuple[int, int, int, str]:
         task, ready_t = record.task, record.ready_t or 0
-        return rules.turn(task.priority, ready_t, task.id, work.now, ageing)
+        length = record.critical_path
+        return rules.turn(task.priority, ready_t, task.id, work.now, ageing, length)
 
-    yield from heapq.merge(*(work.tasks.ready(priority) for priority in Priority), key=turn)
+    classes = (work.tasks.ready(priority, work.now, ageing * 1000) for priority in Priority)
+    yield from heapq.merge(*classes, key=turn)
 
 
 def _grant(work: TaskWork, command: ClaimTask, record: TaskRecord, extra: list[str]) -> Claim:

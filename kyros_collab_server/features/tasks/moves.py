@@ -9,7 +9,7 @@ from kyros_collab_server.features.leases import rules as lease_rules
 from kyros_collab_server.features.leases.errors import UseClaim
 from kyros_collab_server.features.leases.model import LeaseState
 from kyros_collab_server.features.leases.rules import LeaseRecord
-from kyros_collab_server.features.tasks import briefs, rules
+from kyros_collab_server.features.tasks import briefs, chains, rules
 from kyros_collab_server.features.tasks.errors import Guard, GuardFailed
 from kyros_collab_server.features.tasks.model import (
     UNDO_WITHIN_MS,
@@ -96,6 +96,8 @@ def _check_guards(work: TaskWork, task: Task, command: TransitionTask) -> None:
     if rules.LEASE in guards and command.fencing_token is None and not work.principal.is_operator:
         _fenced(work, task, command)
         raise GuardFailed(Guard.LEASE_REQUIRED, status=task.status.value)
+    if rules.DEPENDENCIES in guards and (left := chains.open_dependencies(work, task)):
+        raise GuardFailed(Guard.OPEN_DEPENDENCIES, open=left)
     if rules.OPERATOR in guards:
         work.principal.require(frozenset({Scope.OPERATE}))
     if rules.REVIEWER in guards:
@@ -175,7 +177,7 @@ def transition(work: TaskWork, command: TransitionTask) -> Transitioned:
         **({"reason": command.reason} if command.reason else {}),
         **({"undo_of": command.undo_of} if command.undo_of is not None else {}),
     )
-    settle_dependants(work, task, moved.task)
+    chains.settle_dependants(work, task, moved.task)
     return Transitioned(
         old_status=task.status,
         new_status=moved.task.status,
@@ -215,21 +217,6 @@ def _placed(work: TaskWork, record: TaskRecord, changes: dict[str, Any]) -> Task
         returned_t=work.now if status is TaskStatus.IN_PROGRESS and not leased else None,
         assignee_principal=None if task.assignee is None else record.assignee_principal,
     )
-
-
-def settle_dependants(work: TaskWork, before: Task, after: Task) -> None:
-    """Dependants of a task that was closed or reopened count it right; the freed ones are ready."""
-    was_done, is_done = (one.status is TaskStatus.DONE for one in (before, after))
-    if was_done == is_done:
-        return
-    for dependant_id in work.tasks.dependants(after.id):
-        record = load(work, dependant_id)
-        left = record.open_dependencies + (-1 if is_done else 1)
-        ready = rules.is_ready(record.task, left)
-        ready_t = (record.ready_t or work.now) if ready else None
-        work.tasks.save(replace(record, open_dependencies=left, ready_t=ready_t))
-        if ready and record.ready_t is None:
-            work.events.append(EventName.TASK_READY, f"task:{dependant_id}", {"closed": after.id})
 
 
 def requeue(work: TaskWork, lease: LeaseRecord) -> None:

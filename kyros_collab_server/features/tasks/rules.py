@@ -39,7 +39,7 @@ MOVES: Mapping[tuple[TaskStatus, TaskStatus], tuple[str, ...]] = {
         "agent_paused",
         "needs_attention",
     ),
-    (S.CLAIMED, S.IN_PROGRESS): (LEASE,),
+    (S.CLAIMED, S.IN_PROGRESS): (LEASE, DEPENDENCIES),
     (S.IN_PROGRESS, S.REVIEW): (LEASE,),
     (S.REVIEW, S.APPROVED): (REVIEWER,),
     (S.APPROVED, S.MERGING): (),
@@ -67,7 +67,8 @@ class TaskRecord:
     """A stored task: what is published, and what the claim queue keeps of it.
 
     `ready_t` is the steady time since which it can be claimed, None while it cannot;
-    `returned_t` the one since which it is in progress without a lease.
+    `returned_t` the one since which it is in progress without a lease. `critical_path` is the
+    length of the longest chain of open tasks that wait for it.
     """
 
     task: Task
@@ -75,6 +76,7 @@ class TaskRecord:
     open_dependencies: int = 0
     ready_t: int | None = None
     returned_t: int | None = None
+    critical_path: int = 0
     assignee_principal: str | None = None
 
 
@@ -192,21 +194,34 @@ def misfit(task: Task, claimer: Claimer) -> tuple[Guard, dict[str, Any]] | None:
     return None
 
 
+def is_open(status: TaskStatus) -> bool:
+    """True while the task can still hold up those that wait for it."""
+    return status not in (S.DONE, S.CANCELLED)
+
+
 def is_ready(task: Task, open_dependencies: int) -> bool:
     """True when nothing on the card itself keeps it from being claimed."""
     return task.status is S.QUEUED and open_dependencies == 0 and not task.needs_attention
 
 
 def turn(
-    priority: Priority, ready_t: int, task_id: str, now: int, ageing_seconds: int
-) -> tuple[int, int, str]:
+    priority: Priority,
+    ready_t: int,
+    task_id: str,
+    now: int,
+    ageing_seconds: int,
+    critical_path: int = 0,
+) -> tuple[int, int, int, str]:
     """Where a ready task stands in the queue; the smallest goes first.
 
-    The class falls by one for every `ageing_seconds` waited, without a floor; below class 0 only
-    age orders. Then age, then id.
+    The class falls by one for every `ageing_seconds` waited, without a floor. Within a class the
+    longest chain of open dependants goes first; below class 0 only age orders. Then age, then id.
     """
     waited = max(0, now - ready_t) // (ageing_seconds * 1000)
-    return max(priority.rank - waited, -1), ready_t, task_id
+    effective = priority.rank - waited
+    if effective < 0:
+        return -1, 0, ready_t, task_id
+    return effective, -critical_path, ready_t, task_id
 
 
 def closing_cycle(

@@ -6,7 +6,7 @@ from typing import Any
 from kyros_collab_server.features.events.model import EventName
 from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases import rules as lease_rules
-from kyros_collab_server.features.tasks import rules
+from kyros_collab_server.features.tasks import chains, rules
 from kyros_collab_server.features.tasks.boards import board
 from kyros_collab_server.features.tasks.claims import claim
 from kyros_collab_server.features.tasks.errors import TaskExists
@@ -103,7 +103,9 @@ def create(work: TaskWork, command: CreateTasks) -> CreatedTasks:
             draft.depends_on,
             lambda layer: {one: list(drafts[one].depends_on) for one in layer if one in drafts},
         )
-    return CreatedTasks(tasks=[_insert(work, task_id, drafts) for task_id, _ in named])
+    created = [_insert(work, task_id, drafts) for task_id, _ in named]
+    chains.settle_chains(work, [one for task in created for one in task.depends_on])
+    return CreatedTasks(tasks=created)
 
 
 def numbered(task_id: str) -> int | None:
@@ -185,6 +187,7 @@ def update(work: TaskWork, command: UpdateTask) -> Task:
         rules.closing_cycle(task.id, changes["depends_on"], work.tasks.dependencies)
         open_count = _count_open(work, changes["depends_on"])
         work.tasks.set_dependencies(task.id, changes["depends_on"])
+        chains.settle_chains(work, {*task.depends_on, *changes["depends_on"]})
     changed = rules.revised(task, work.ts, **changes)
     ready = rules.is_ready(changed, open_count)
     ready_t = (record.ready_t or work.now) if ready else None

@@ -1,4 +1,4 @@
-"""Who waits: the queue for leases and for work."""
+"""Who waits, and for how long a chain of tasks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,20 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """The queue is there, empty."""
+    """The queue is there, empty; tasks know the chain behind them."""
+    op.add_column(
+        "tasks", sa.Column("critical_path", sa.BigInteger(), nullable=False, server_default="0")
+    )
+    with op.batch_alter_table("tasks") as tasks:
+        tasks.alter_column("critical_path", server_default=None)
+    op.create_index(
+        "ix_tasks_critical",
+        "tasks",
+        ["workspace", "priority", "critical_path", "ready_t", "id"],
+        unique=False,
+        sqlite_where=sa.text("ready_t IS NOT NULL"),
+        postgresql_where=sa.text("ready_t IS NOT NULL"),
+    )
     op.create_table(
         "waiters",
         sa.Column("waiter_id", TEXT, nullable=False),
@@ -33,4 +46,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Nobody waits."""
+    op.drop_index("ix_tasks_critical", "tasks")
+    op.drop_column("tasks", "critical_path")
     op.drop_table("waiters")
