@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kyros_collab_server.features.leases import rules
 from kyros_collab_server.features.leases.errors import UseClaim
 from kyros_collab_server.features.leases.model import LeaseMode, LeaseState
-from kyros_collab_server.features.leases.rules import LeaseRecord
+from kyros_collab_server.features.leases.rules import LeaseRecord, Obstacle
 from kyros_collab_server.kernel.errors import Invalid, TooLarge
 
 T = st.integers(0, 10**13)
@@ -167,10 +167,10 @@ def test_resources_meet_when_equal_or_when_some_path_matches_both(
 
 def test_the_refusal_names_the_lease_in_the_way_and_when_to_come_back() -> None:
     lease = replace(lease_of(resource="path:src/**", ttl_ms=10_000), holder="agent:ben")
-    refusal = rules.held_by_another("path:src/a.py", lease, "path:src/a.py", 1, 0)
+    refusal = rules.held_by_another(Obstacle("path:src/a.py", "path:src/a.py", lease), 1, 0)
     assert refusal.facts["holder"] == "agent:ben"
     assert refusal.facts["expires_in_ms"] == 9_999
     assert refusal.retry_after_seconds == 10
-    other = rules.held_by_another("path:src/*", lease, "path:src/x", 9_999, 0)
+    other = rules.held_by_another(Obstacle("path:src/*", "path:src/x", lease), 9_999, 0)
     assert other.facts["witness"] == "src/x"
     assert other.retry_after_seconds == 1

@@ -95,7 +95,7 @@ def test_a_turn_gains_one_class_for_every_ageing_time_waited(
     priority: Priority, ready_t: int, waited_ms: int
 ) -> None:
     now = ready_t + waited_ms
-    place, since, task_id = rules.turn(priority, ready_t, "T-1", now, AGEING)
+    place, _, since, task_id = rules.turn(priority, ready_t, "T-1", now, AGEING)
     assert place == max(priority.rank - waited_ms // (AGEING * 1000), -1)
     assert (since, task_id) == (ready_t, "T-1")
 
