@@ -172,6 +172,6 @@ async def log_integrity(session: Session) -> Finding:
 def _is_chained(event: Event, prev_hash: str) -> bool:
     line = event.model_dump(mode="json", exclude={"hash", "prev_hash"})
     for absent in ("trace_id", "on_behalf_of"):
-        if line[absent] is None:
-            del line[absent]
+        if line.get(absent) is None:
+            line.pop(absent, None)
     return event.prev_hash == prev_hash and rules.chain(prev_hash, line)[1] == event.hash

@@ -36,7 +36,9 @@ async def mcp_over_stdio() -> Finding:
             args=["-m", "kyros_collab_server", "stdio", "--data-dir", scratch],
             env={"PYTHONPATH": package, "KYROS_LOG_LEVEL": "error"},
         )
-        return await _shaken("mcp stdio", Client(stdio_client(started)), "kyros stdio")
+        with (Path(scratch) / "stderr").open("w+", encoding="utf-8") as said:
+            transport = stdio_client(started, errlog=said)
+            return await _shaken("mcp stdio", Client(transport), "kyros stdio")
 
 
 async def _shaken(check: str, client: Client, fix: str) -> Finding:

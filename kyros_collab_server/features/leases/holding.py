@@ -76,8 +76,12 @@ def grant_set(
     """
     if (refusal := conflict(work, resources, mode, ahead)) is not None:
         raise refusal
-    mine = len(work.leases.held_by(work.actor))
-    if mine + len(resources) > MAX_LEASES_PER_HOLDER:
+    mine = {
+        lease.resource
+        for lease in work.leases.held_by(work.actor)
+        if rules.is_live(lease, work.now)
+    }
+    if len(mine.union(resources)) > MAX_LEASES_PER_HOLDER:
         raise TooLarge("leases of one holder", MAX_LEASES_PER_HOLDER, "leases")
     return [_grant(work, resource, ttl_seconds, task_id, mode) for resource in resources]
 
