@@ -5,33 +5,36 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from kyros_collab_server.admission import SYSTEM, Admission
-from kyros_collab_server.features.agents import service as agents
 from kyros_collab_server.features.identity import service as identity
 from kyros_collab_server.features.leases import holding
 from kyros_collab_server.kernel.errors import (
-    IdempotencyConflict,
     InProgress,
     KyrosError,
     StoreConflict,
 )
-from kyros_collab_server.kernel.etag import canonical, sha256_hex
 from kyros_collab_server.kernel.operation import Operation, Waiting
 from kyros_collab_server.kernel.principal import Principal, Scope
+from kyros_collab_server.units import (
+    REPLAYED_MS,
+    Answer,
+    Unit,
+    liveness,
+    progress,
+    reading,
+    writing,
+)
 
 log = logging.getLogger(__name__)
 C = TypeVar("C", bound=BaseModel)
 R = TypeVar("R")
 T = TypeVar("T")
-Unit = Callable[[Any], Any]
 
-REPLAYED_MS = 86_400_000
-"""How long a success is replayed: 24 hours of the store's steady time."""
 TOUCHED_SECONDS = 1.0
 """An agent's liveness is looked after by at most one call in this time, per process."""
 CONFLICT_RETRIES = 3
@@ -83,14 +86,6 @@ class Check(BaseModel):
     detail: str | None = None
 
 
-@dataclass(frozen=True)
-class Answer(Generic[R]):
-    """What an operation answered, and whether this was a replay."""
-
-    value: R
-    replayed: bool
-
-
 class Kyros:
     """The application. Not responsible for wires: faces translate, this decides."""
 
@@ -101,7 +96,7 @@ class Kyros:
         self.feed = feed
         self.version = version
         self._checks = checks
-        self._touched: dict[tuple[str, str, str], float] = {}
+        self._touched: dict[tuple[str, str, str, bool], float] = {}
         self._admission = Admission(store.read, store.write)
         self._in_flight: set[tuple[str, ...]] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -203,18 +198,18 @@ class Kyros:
     async def _once(
         self, op: Operation[C, R], command: C, actor: Principal, key: str | None
     ) -> Answer[R]:
-        touch = self._touch(actor)
+        touch = self._touch(actor, op)
         if op.read:
             if touch is not None:
                 await self._store.write(actor, touch)
-                self._note_touch(actor)
-            value: R = await self._store.read(actor, lambda work: op.run(work, command))
-            return Answer(value, replayed=False)
-        unit = _unit(op, command, key)
+                self._note_touch(actor, op)
+            read: Answer[R] = await self._store.read(actor, reading(op, command))
+            return read
+        unit = writing(op, command, key)
         units = (unit,) if touch is None else (touch, unit)
         answer = await self._retried(op, actor, key, units)
         if touch is not None:
-            self._note_touch(actor)
+            self._note_touch(actor, op)
         if op is identity.revoke_key:
             self._admission.forget()
         return answer
@@ -255,17 +250,18 @@ class Kyros:
         answer = await writing
         await self._store.write(actor, lambda work: abandon(work, answer.value))
 
-    def _touch(self, actor: Principal) -> Unit | None:
+    def _touch(self, actor: Principal, op: Operation[Any, Any]) -> Unit | None:
         """The unit that registers a calling agent and renews its leases, when one is due."""
         if actor.agent is None:
             return None
-        last = self._touched.get((actor.workspace, actor.id, actor.agent))
-        now = asyncio.get_running_loop().time()
-        return None if last is not None and now - last < TOUCHED_SECONDS else _touched
+        last = self._touched.get((actor.workspace, actor.id, actor.agent, op.renews_only))
+        if last is not None and asyncio.get_running_loop().time() - last < TOUCHED_SECONDS:
+            return None
+        return liveness if op.renews_only else progress
 
-    def _note_touch(self, actor: Principal) -> None:
+    def _note_touch(self, actor: Principal, op: Operation[Any, Any]) -> None:
         if actor.agent is not None:
-            who = (actor.workspace, actor.id, actor.agent)
+            who = (actor.workspace, actor.id, actor.agent, op.renews_only)
             self._touched[who] = asyncio.get_running_loop().time()
             if len(self._touched) > 10_000:
                 self._touched.clear()
@@ -300,35 +296,6 @@ class Kyros:
             due: bool = await self._store.read(system, holding.sweep_is_due)
             while due:
                 due = await self._store.write(system, holding.sweep)
-
-
-def _touched(work: Any) -> None:
-    agents.seen(work)
-    holding.renew_due(work)
-
-
-def _unit(op: Operation[C, R], command: C, key: str | None) -> Unit:
-    """The operation as it runs in the lane: replayed when its key was used, stored when it has one.
-
-    Refusals are never stored, nor are answers that only say "not yet".
-    """
-    if key is None:
-        return lambda work: Answer(op.run(work, command), replayed=False)
-    digest = sha256_hex(canonical(command.model_dump(mode="json", exclude={"wait_seconds"})))
-
-    def unit(work: Any) -> Answer[R]:
-        stored = work.replays.get(op.name, key, REPLAYED_MS)
-        if stored is not None:
-            if stored[0] != digest:
-                raise IdempotencyConflict
-            return Answer(op.result.validate_json(stored[1]), replayed=True)
-        value = op.run(work, command)
-        if op.waiting is None or not op.waiting.pending(value):
-            kept = op.result.dump_json(op.stored(value)).decode()
-            work.replays.put(op.name, key, digest, kept)
-        return Answer(value, replayed=False)
-
-    return unit
 
 
 def _look_at(writing: "asyncio.Future[Any]") -> None:

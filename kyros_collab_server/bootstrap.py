@@ -23,6 +23,7 @@ from kyros_collab_server.features.identity.model import (
     CreateKey,
     WorkspaceSettings,
 )
+from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.messages import service as messages
 from kyros_collab_server.features.tasks import service as tasks
 from kyros_collab_server.kernel.errors import KyrosError
@@ -90,7 +91,11 @@ async def open_kyros(
     """
     options = store_options(settings, clock)
     database = await asyncio.to_thread(
-        open_database, options, deliver=messages.deliver, lease_ended=(tasks.requeue,)
+        open_database,
+        options,
+        deliver=messages.deliver,
+        lease_ended=(tasks.requeue,),
+        late_result=holding.check_late_result,
     )
     running: list[asyncio.Task[None]] = []
     listener: postgres.Listener | None = None

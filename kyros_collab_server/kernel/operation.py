@@ -48,6 +48,8 @@ class Operation(Generic[C, R]):
     waiting: Waiting | None = None
     stored: Callable[[R], R] = lambda answer: answer
     """What of an answer is kept for replay; secrets are shown once and not kept."""
+    renews_only: bool = False
+    """True when calling it shows that the caller lives, not that it makes progress."""
 
     def __call__(self, work: Any, command: C) -> R:
         return self.run(work, command)
@@ -68,6 +70,7 @@ def operation(
     read: bool = False,
     waiting: Waiting | None = None,
     stored: Callable[[Any], Any] = lambda answer: answer,
+    renews_only: bool = False,
 ) -> Callable[[Callable[[Any, C], R]], Operation[C, R]]:
     """Mark a service function as reachable through the door, and say what it needs.
 
@@ -76,6 +79,7 @@ def operation(
 
     def wrap(run: Callable[[Any, C], R]) -> Operation[C, R]:
         feature = run.__module__.split(".")[-2]
-        return Operation(run, f"{feature}.{run.__name__}", frozenset(scopes), read, waiting, stored)
+        name = f"{feature}.{run.__name__}"
+        return Operation(run, name, frozenset(scopes), read, waiting, stored, renews_only)
 
     return wrap

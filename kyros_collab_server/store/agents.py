@@ -21,6 +21,7 @@ class AgentRow(Table, table=True):
     name: str = key()
     principal: str = text()
     seen_t: int = big()
+    active_t: int = big()
     etag: str = text()
     document: str = text()
 
@@ -46,12 +47,15 @@ class InboxMarkRow(Table, table=True):
     through: int = big()
 
 
-_SELECT = "SELECT document, principal, seen_t FROM agents WHERE workspace = :workspace"
+_SELECT = """
+SELECT document, principal, seen_t, active_t FROM agents WHERE workspace = :workspace
+"""
 _UPSERT = """
-INSERT INTO agents (workspace, name, principal, seen_t, etag, document)
-VALUES (:workspace, :name, :principal, :seen_t, :etag, :document)
+INSERT INTO agents (workspace, name, principal, seen_t, active_t, etag, document)
+VALUES (:workspace, :name, :principal, :seen_t, :active_t, :etag, :document)
 ON CONFLICT (workspace, name) DO UPDATE SET principal = excluded.principal,
-seen_t = excluded.seen_t, etag = excluded.etag, document = excluded.document
+seen_t = excluded.seen_t, active_t = excluded.active_t, etag = excluded.etag,
+document = excluded.document
 """
 _INBOX = {"workspace": "text", "recipient": "text", "seq": "bigint", "document": "text"}
 _UNREAD = """
@@ -93,6 +97,7 @@ class SqlAgents:
                 "name": agent.name,
                 "principal": record.principal,
                 "seen_t": record.seen_t,
+                "active_t": record.active_t,
                 "etag": agent.etag,
                 "document": agent.model_dump_json(),
             },
@@ -113,7 +118,9 @@ class SqlAgents:
 
 
 def _record(row: Row) -> AgentRecord:
-    return AgentRecord(agent=Agent.model_validate_json(row[0]), principal=row[1], seen_t=row[2])
+    return AgentRecord(
+        agent=Agent.model_validate_json(row[0]), principal=row[1], seen_t=row[2], active_t=row[3]
+    )
 
 
 class SqlInboxes:

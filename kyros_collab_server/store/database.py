@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kyros_collab_server.features.events.ports import Delivery
+from kyros_collab_server.features.events.ports import Delivery, LateResults
 from kyros_collab_server.features.leases.ports import LeaseEnded
 from kyros_collab_server.kernel.errors import KyrosError
 from kyros_collab_server.kernel.paging import CursorSeal
@@ -141,7 +141,11 @@ class Database:
 
 
 def open_database(
-    options: StoreOptions, *, deliver: Delivery, lease_ended: Sequence[LeaseEnded]
+    options: StoreOptions,
+    *,
+    deliver: Delivery,
+    lease_ended: Sequence[LeaseEnded],
+    late_result: LateResults,
 ) -> Database:
     """Migrate the store and open it.
 
@@ -172,7 +176,13 @@ def open_database(
             server = PostgresDb(connection)
             settle_timeline(server)
             epoch, secret = _identity(server, options)
-    shared = Shared(epoch=epoch, seal=CursorSeal(secret), deliver=deliver, lease_ended=lease_ended)
+    shared = Shared(
+        epoch=epoch,
+        seal=CursorSeal(secret),
+        deliver=deliver,
+        lease_ended=lease_ended,
+        late_result=late_result,
+    )
     return Database(options, shared, clock)
 
 

@@ -1,7 +1,7 @@
 """The log: one row an event, the exact chained text beside its columns."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Index
@@ -160,6 +160,22 @@ class SqlEventLog:
             {**params, "target": target, "limit": limit},
         )
         return [_event(row) for row in reversed(rows)]
+
+    def scan(self, names: Sequence[str], through: int) -> Iterator[Event]:
+        """Every event of these names up to a seq, in order of seq, a page at a time."""
+        wanted = EventFilter(types=list(names))
+        where, params = _where(wanted)
+        after = 0
+        while True:
+            rows = self._rows(
+                f"AND seq > :after AND seq <= :top {where} ORDER BY seq LIMIT {SCAN}",
+                {**params, "after": after, "top": through},
+            )
+            events = [_event(row) for row in rows]
+            yield from events
+            if len(events) < SCAN:
+                return
+            after = events[-1].seq
 
     def last_before(self, ts: str) -> int:
         """The seq of the last event before an instant, by bisection: `ts` never runs back."""

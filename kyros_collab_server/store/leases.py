@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kyros_collab_server.store.work import SqlWork
 
 _HELD = sql("ended IS NULL")
+_UNTOLD = sql("told = 0")
 
 
 def _held_index(name: str, *columns: str) -> Index:
@@ -34,6 +35,13 @@ class LeaseRow(Table, table=True):
         _held_index("ix_leases_held_holder", "workspace", "holder"),
         _held_index("ix_leases_held_task", "workspace", "task_id"),
         _held_index("ix_leases_held_expiry", "workspace", "expires_t"),
+        Index(
+            "ix_leases_untold",
+            "workspace",
+            "holder",
+            sqlite_where=_UNTOLD,
+            postgresql_where=_UNTOLD,
+        ),
     )
 
     lock_id: str = key()
@@ -49,6 +57,9 @@ class LeaseRow(Table, table=True):
     heartbeat_at: str = text()
     expires_t: int = big()
     fencing_token: int = big()
+    acquired_t: int = big()
+    is_quiet: int = big()
+    told: int = big()
     ended: str | None = text(null=True)
     ended_t: int | None = big(null=True)
     ended_at: str | None = text(null=True)
@@ -65,6 +76,11 @@ HELD_BY = f"{_HELD_NOW} AND holder = :holder ORDER BY fencing_token"
 HELD_FOR = f"{_HELD_NOW} AND task_id = :task_id ORDER BY fencing_token"
 HELD = f"{_HELD_NOW} ORDER BY resource, fencing_token"
 STALE = f"{_HELD_NOW} AND expires_t < :now ORDER BY expires_t LIMIT :limit"
+UNTOLD = f"{_SELECT} AND holder = :holder AND told = 0 ORDER BY ended_t LIMIT :limit"
+LOST = """
+SELECT 1 FROM leases WHERE workspace = :workspace AND resource = :resource
+AND holder = :holder AND ended = 'reclaimed' LIMIT 1
+"""
 HIGHEST = """
 SELECT max(fencing_token) FROM leases WHERE workspace = :workspace AND resource = :resource
 """
@@ -75,7 +91,8 @@ INSERT = (
 SAVE = """
 UPDATE leases SET mode = :mode, fencing_token = :fencing_token, ttl_ms = :ttl_ms,
 heartbeat_t = :heartbeat_t, heartbeat_at = :heartbeat_at,
-expires_t = :expires_t, ended = :ended, ended_t = :ended_t, ended_at = :ended_at
+expires_t = :expires_t, is_quiet = :is_quiet, told = :told,
+ended = :ended, ended_t = :ended_t, ended_at = :ended_at
 WHERE lock_id = :lock_id
 """
 
@@ -117,6 +134,15 @@ class SqlLeases:
         """Held leases past their TTL, the longest past first."""
         return self._all(STALE, now=now, limit=limit)
 
+    def untold(self, holder: str, limit: int) -> list[LeaseRecord]:
+        """Reclaimed leases that their holder does not know of yet, the oldest first."""
+        return self._all(UNTOLD, holder=holder, limit=limit)
+
+    def was_reclaimed_from(self, resource: str, holder: str) -> bool:
+        """True when this holder ever lost a lease on this resource."""
+        params = {**self._here, "resource": resource, "holder": holder}
+        return self._db.one(LOST, params) is not None
+
     def highest_token(self, resource: str) -> int | None:
         """The highest token ever granted on the resource, or None."""
         row = self._db.one(HIGHEST, {**self._here, "resource": resource})
@@ -141,6 +167,7 @@ class SqlLeases:
         params = {name: getattr(lease, name) for name in _FIELDS}
         params["mode"] = lease.mode.value
         params["ended"] = None if lease.ended is None else lease.ended.value
+        params["is_quiet"], params["told"] = int(lease.is_quiet), int(lease.told)
         params["is_path"] = int(lease.resource.startswith(PATH))
         params["expires_t"] = lease.heartbeat_t + lease.ttl_ms
         self._db.run(statement, {**self._here, **params})
@@ -150,5 +177,6 @@ class SqlLeases:
 def _record(row: Row) -> LeaseRecord:
     values = dict(zip(_FIELDS, row, strict=True))
     values["mode"] = LeaseMode(values["mode"])
+    values["is_quiet"], values["told"] = bool(values["is_quiet"]), bool(values["told"])
     values["ended"] = None if values["ended"] is None else LeaseState(values["ended"])
     return LeaseRecord(**values)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from kyros_collab_server.features.events.ports import Delivery
+from kyros_collab_server.features.events.ports import Delivery, LateResults
 from kyros_collab_server.features.leases.ports import LeaseEnded
 from kyros_collab_server.kernel.etag import kind_etag
 from kyros_collab_server.kernel.paging import CursorSeal
@@ -45,6 +45,7 @@ class Shared:
     seal: CursorSeal
     deliver: Delivery
     lease_ended: Sequence[LeaseEnded]
+    late_result: LateResults
     kind_etags: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
 
 
@@ -126,6 +127,7 @@ class SqlWork:
         self.wall_ms = batch.wall_ms
         self.seal = batch.shared.seal
         self.deliver = batch.shared.deliver
+        self.late_result = batch.shared.late_result
         self.lease_ended = batch.shared.lease_ended
 
     @cached_property

@@ -16,15 +16,18 @@ from kyros_collab_server.features.agents.model import (
 )
 from kyros_collab_server.features.agents.ports import AgentWork
 from kyros_collab_server.features.agents.rules import AgentRecord
-from kyros_collab_server.features.events.model import EventName
+from kyros_collab_server.features.events.model import EventName, ReadAt
+from kyros_collab_server.features.events.service import seq_of
 from kyros_collab_server.kernel.errors import EtagMismatch, NotFound
-from kyros_collab_server.kernel.etag import field_diff, matches
+from kyros_collab_server.kernel.etag import field_diff, kind_etag, matches
 from kyros_collab_server.kernel.operation import operation
 from kyros_collab_server.kernel.principal import Scope
 
 
-def seen(work: AgentWork) -> None:
+def seen(work: AgentWork, *, active: bool = True) -> None:
     """The calling agent is registered under its principal, and `last_seen` is right to 5 s.
+
+    `active` says that the call does more than to renew leases: progress, apart from liveness.
 
     Raises:
         AgentNameTaken: another principal, one that still lives, uses the name.
@@ -40,11 +43,12 @@ def seen(work: AgentWork) -> None:
         if work.keys.principal_lives(record.principal, work.wall_ms):
             raise AgentNameTaken(name)
         record = replace(record, principal=work.principal.id)
-    elif not rules.seen_is_due(record, work.now):
+    elif not rules.seen_is_due(record, work.now, active):
         return
     client = work.principal.client or record.agent.client
     agent = record.agent.model_copy(update={"last_seen": work.ts, "client": client})
-    work.agents.save(replace(record, agent=agent, seen_t=work.now))
+    active_t = work.now if active else record.active_t
+    work.agents.save(replace(record, agent=agent, seen_t=work.now, active_t=active_t))
 
 
 def _enter(work: AgentWork, name: str, **fields: Any) -> AgentRecord:
@@ -58,7 +62,9 @@ def _enter(work: AgentWork, name: str, **fields: Any) -> AgentRecord:
         ),
         **fields,
     )
-    record = AgentRecord(agent=agent, principal=work.principal.id, seen_t=work.now)
+    record = AgentRecord(
+        agent=agent, principal=work.principal.id, seen_t=work.now, active_t=work.now
+    )
     work.agents.insert(record)
     work.events.append(
         EventName.AGENT_REGISTERED,
@@ -160,6 +166,15 @@ def read_agent(work: AgentWork, command: ReadAgent) -> Agent:
         NotFound: no such agent in this workspace.
     """
     return _named(work, command.name).agent
+
+
+@operation(Scope.TASKS_READ, read=True)
+def agents_at(work: AgentWork, command: ReadAt) -> AgentList:
+    """The agents as they were at a moment, by name; `last_seen` is that of their last event."""
+    seq = seq_of(work, command.at)
+    names = (EventName.AGENT_REGISTERED, EventName.AGENT_STATUS_CHANGED)
+    agents = rules.folded(work.events.scan(names, seq))
+    return AgentList(data=agents, etag=kind_etag(seq, [(one.name, one.etag) for one in agents]))
 
 
 @operation(Scope.TASKS_READ, read=True)

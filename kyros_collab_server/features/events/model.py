@@ -158,6 +158,14 @@ class EventBatch(BaseModel):
     head: int
 
 
+class ReadAt(BaseModel):
+    """Ask for a state as it was: at a seq, or at an RFC 3339 instant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: Annotated[str, Field(min_length=1, max_length=40)]
+
+
 class FindSeq(BaseModel):
     """Ask for the last seq before an instant."""
 

@@ -1,6 +1,6 @@
 """What the log needs of the world."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from kyros_collab_server.features.events.model import AppendEvent, Event, EventFilter, Head
@@ -39,6 +39,10 @@ class EventLog(Protocol):
         """The newest events of these names about a target, in order of seq."""
         ...
 
+    def scan(self, names: Sequence[str], through: int) -> Iterator[Event]:
+        """Every event of these names up to a seq, in order of seq."""
+        ...
+
     def last_before(self, ts: str) -> int:
         """The seq of the last event before an instant; 0 when there is none."""
         ...
@@ -50,10 +54,27 @@ class Delivery(Protocol):
     def __call__(self, work: Any, seq: int, command: AppendEvent) -> None: ...
 
 
-class EventWork(Work, Protocol):
+class LateResults(Protocol):
+    """Says whether the caller may attach output to a task that it lost; the leases feature does.
+
+    Raises:
+        ReservedEvent: it lost no lease on that target.
+    """
+
+    def __call__(self, work: Any, target: str | None) -> None: ...
+
+
+class LogWork(Work, Protocol):
     """A work that can append and read events."""
 
     @property
     def events(self) -> EventLog: ...
+
+
+class EventWork(LogWork, Protocol):
+    """A work that can also take clients' events."""
+
     @property
     def deliver(self) -> Delivery: ...
+    @property
+    def late_result(self) -> LateResults: ...

@@ -5,12 +5,13 @@ from kyros_collab_server.features.events.model import (
     Appended,
     AppendEvent,
     EventBatch,
+    EventName,
     FindSeq,
     Head,
     ReadEvents,
     ReadHead,
 )
-from kyros_collab_server.features.events.ports import EventWork
+from kyros_collab_server.features.events.ports import EventWork, LogWork
 from kyros_collab_server.kernel.errors import Invalid
 from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
@@ -21,12 +22,19 @@ from kyros_collab_server.kernel.time import rfc3339, wall_ms_of
 def append(work: EventWork, command: AppendEvent) -> Appended:
     """The event stands in the log, and in the inboxes that `to` names.
 
+    `late_result` is for whoever lost the lease of its target: the output is kept and shown beside
+    the task, and changes nothing of it.
+
     Raises:
         ReservedEvent: the name belongs to the server.
         TooLarge: details beyond 16 KiB.
         UnknownRecipient: `to` names nobody.
     """
-    name = rules.client_event_name(command.event)
+    if command.event == EventName.LATE_RESULT:
+        work.late_result(work, command.target)
+        name: str = EventName.LATE_RESULT
+    else:
+        name = rules.client_event_name(command.event)
     details = rules.client_details(command)
     seq = work.events.append(name, command.target, details)
     if command.to is not None:
@@ -67,6 +75,21 @@ def read(work: EventWork, command: ReadEvents) -> EventBatch:
 def head(work: EventWork, command: ReadHead) -> Head:
     """The newest seq, its hash, the store's epoch and time."""
     return work.events.head()
+
+
+def seq_of(work: LogWork, at: str) -> int:
+    """The seq that a moment names: itself, or the last one not after an RFC 3339 instant.
+
+    Raises:
+        Invalid: it is neither.
+    """
+    if at.isascii() and at.isdigit() and len(at) <= 16:
+        return min(int(at), work.events.head().seq)
+    try:
+        instant = rfc3339(wall_ms_of(at) + 1)
+    except (ValueError, OverflowError):
+        raise Invalid("at", "is neither a seq nor an RFC 3339 instant with a zone") from None
+    return work.events.last_before(instant)
 
 
 @operation(Scope.TASKS_READ, read=True)

@@ -23,6 +23,8 @@ class WorkspaceSettings(BaseModel):
     """Reclaims of a task's lease before the task needs a person's attention."""
     ageing_seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] = 600
     """Waiting time after which a ready task counts as one priority class higher."""
+    max_quiet_seconds: Annotated[int, Field(ge=60, le=86_400, strict=True)] = 1_800
+    """Time without progress after which a renewed lease is flagged; past twice it is reclaimed."""
 
 
 class Workspace(BaseModel):
@@ -54,6 +56,7 @@ class SettingsPatch(BaseModel):
     independent_review: bool | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
     ageing_seconds: Annotated[int, Field(ge=1, le=86_400, strict=True)] | None = None
+    max_quiet_seconds: Annotated[int, Field(ge=60, le=86_400, strict=True)] | None = None
 
 
 class UpdateWorkspace(BaseModel):

@@ -7,6 +7,7 @@ from kyros_collab_server.features.agents import rules as agent_rules
 from kyros_collab_server.features.agents import service as agents
 from kyros_collab_server.features.agents.model import AgentStatus
 from kyros_collab_server.features.agents.rules import AgentRecord
+from kyros_collab_server.features.events.errors import ReservedEvent
 from kyros_collab_server.features.events.model import EventName
 from kyros_collab_server.features.leases import rules
 from kyros_collab_server.features.leases.errors import LeaseHeld
@@ -15,11 +16,15 @@ from kyros_collab_server.features.leases.model import (
     RECLAIM_BATCH,
     LeaseMode,
     LeaseState,
+    LostLease,
 )
 from kyros_collab_server.features.leases.ports import LeaseWork
 from kyros_collab_server.features.leases.rules import LeaseRecord, Waiter
 from kyros_collab_server.kernel.errors import TooLarge
 from kyros_collab_server.kernel.ids import new_lock_id
+
+NOTICES = 5
+"""Lost leases that one answer tells of at most."""
 
 
 def conflict(
@@ -107,6 +112,7 @@ def _grant(
         heartbeat_t=work.now,
         heartbeat_at=work.ts,
         fencing_token=work.events.next_seq,
+        acquired_t=work.now,
     )
     _tell_of_grant(work, lease)
     work.leases.insert(lease)
@@ -225,14 +231,81 @@ def _status_changes(work: LeaseWork) -> list[tuple[AgentRecord, AgentStatus]]:
     return changes
 
 
+def _quiet_changes(work: LeaseWork) -> list[tuple[LeaseRecord, bool]]:
+    """Live leases of agents whose quiet flag is wrong, or that were quiet for twice the limit."""
+    limit = work.workspaces.settings(work.workspace).max_quiet_seconds * 1000
+    active = {f"agent:{one.agent.name}": one.active_t for one in work.agents.all()}
+    changes = []
+    for lease in work.leases.held():
+        if lease.holder not in active or not rules.is_live(lease, work.now):
+            continue
+        quiet = rules.quiet_for(lease, active[lease.holder], work.now)
+        if (quiet > limit) is not lease.is_quiet or quiet > 2 * limit:
+            changes.append((lease, quiet > 2 * limit))
+    return changes
+
+
 def sweep_is_due(work: LeaseWork) -> bool:
-    """True when a lease is stale, or an agent's status is not what it should be."""
-    return bool(work.leases.stale(work.now, 1) or _status_changes(work))
+    """True when a lease is stale, or a quiet flag or an agent's status is not what it should be."""
+    return bool(work.leases.stale(work.now, 1) or _status_changes(work) or _quiet_changes(work))
 
 
 def sweep(work: LeaseWork) -> bool:
-    """The duty: stale leases are reclaimed, agents' statuses are right; True when more is left."""
+    """The duty: stale and too quiet leases are reclaimed, flags and statuses are right.
+
+    True when more is left.
+    """
     stale = reclaim_stale(work)
+    for lease, is_over in _quiet_changes(work):
+        current = work.leases.get(lease.lock_id)
+        if current is None or current.ended is not None:
+            continue
+        if is_over:
+            end(work, current, LeaseState.RECLAIMED)
+            continue
+        work.leases.save(replace(current, is_quiet=not current.is_quiet))
+        if not current.is_quiet:
+            details = {"lock_id": lease.lock_id, "resource": lease.resource, "holder": lease.holder}
+            work.events.append(EventName.LEASE_QUIET, f"lease:{lease.lock_id}", details)
     for record, status in _status_changes(work):
         agents.change(work, record, status=status)
+    work.waiters.prune(work.now)
     return len(stale) >= RECLAIM_BATCH
+
+
+def check_late_result(work: LeaseWork, target: str | None) -> None:
+    """Pass when the caller lost a lease on this task, so that its output may be kept beside it.
+
+    Raises:
+        ReservedEvent: it did not.
+    """
+    if (
+        target is None
+        or not target.startswith(rules.TASK)
+        or not work.leases.was_reclaimed_from(target, work.actor)
+    ):
+        raise ReservedEvent
+
+
+def lost_notices(work: LeaseWork, *, tell: bool) -> list[LostLease]:
+    """Leases that the caller lost and does not know of; with `tell` it is told by this."""
+    lost = work.leases.untold(work.actor, NOTICES)
+    if tell:
+        for lease in lost:
+            work.leases.save(replace(lease, told=True))
+    return [lost_lease(work, lease) for lease in lost]
+
+
+def lost_lease(work: LeaseWork, lease: LeaseRecord) -> LostLease:
+    """What became of a lease that is over: who holds its resource now, under which token."""
+    live = [one for one in work.leases.held_on(lease.resource) if rules.is_live(one, work.now)]
+    now_held = live[0] if live else None
+    return LostLease(
+        lock_id=lease.lock_id,
+        resource=lease.resource,
+        holder=now_held.holder if now_held else None,
+        fencing_token=(
+            now_held.fencing_token if now_held else work.leases.highest_token(lease.resource)
+        ),
+        reclaimed_at=lease.ended_at if lease.ended is LeaseState.RECLAIMED else None,
+    )

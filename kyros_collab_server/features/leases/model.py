@@ -75,8 +75,33 @@ class Lease(BaseModel):
     heartbeat_at: str
     fencing_token: int
     state: LeaseState
+    quiet: bool = False
     expires_in_ms: int
     expires_at: str
+
+
+class PastLease(BaseModel):
+    """A lease as the log tells of it; heartbeats are not in the log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lock_id: str
+    resource: str
+    mode: LeaseMode
+    holder: str
+    task_id: str | None = None
+    acquired_at: str
+    ttl_seconds: int
+    fencing_token: int
+
+
+class PastLeases(BaseModel):
+    """The leases that were held at a moment."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: list[PastLease]
+    etag: str
 
 
 class AcquireLease(BaseModel):

@@ -29,6 +29,14 @@ class LeaseStore(Protocol):
         """Held leases past their TTL, the longest past first."""
         ...
 
+    def untold(self, holder: str, limit: int) -> list[LeaseRecord]:
+        """Reclaimed leases that their holder does not know of yet, the oldest first."""
+        ...
+
+    def was_reclaimed_from(self, resource: str, holder: str) -> bool:
+        """True when this holder ever lost a lease on this resource."""
+        ...
+
     def highest_token(self, resource: str) -> int | None:
         """The highest token ever granted on this resource."""
         ...

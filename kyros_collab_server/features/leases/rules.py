@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from kyros_collab_server.features.events.model import Event, EventName
 from kyros_collab_server.features.leases import globs
 from kyros_collab_server.features.leases.errors import LeaseHeld, UseClaim, WriteFenced
 from kyros_collab_server.features.leases.model import (
@@ -12,6 +13,7 @@ from kyros_collab_server.features.leases.model import (
     Lease,
     LeaseMode,
     LeaseState,
+    PastLease,
 )
 from kyros_collab_server.kernel.errors import Invalid, TooLarge
 from kyros_collab_server.kernel.ids import clean_line
@@ -23,7 +25,11 @@ TASK = "task:"
 
 @dataclass(frozen=True)
 class LeaseRecord:
-    """A stored lease. Times ending in `_t` are steady milliseconds, in `_at` RFC 3339 text."""
+    """A stored lease. Times ending in `_t` are steady milliseconds, in `_at` RFC 3339 text.
+
+    `is_quiet`: renewed for long without progress. `told`: false while its holder does not know yet
+    that it was reclaimed.
+    """
 
     lock_id: str
     resource: str
@@ -35,6 +41,9 @@ class LeaseRecord:
     heartbeat_t: int
     heartbeat_at: str
     fencing_token: int
+    acquired_t: int = 0
+    is_quiet: bool = False
+    told: bool = True
     ended: LeaseState | None = None
     ended_t: int | None = None
     ended_at: str | None = None
@@ -93,6 +102,11 @@ def renewal_is_due(lease: LeaseRecord, now: int) -> bool:
     return 3 * (now - lease.heartbeat_t) >= lease.ttl_ms
 
 
+def quiet_for(lease: LeaseRecord, active_t: int, now: int) -> int:
+    """Milliseconds since its holder last did more than to renew it, counted from its grant."""
+    return now - max(active_t, lease.acquired_t)
+
+
 def renewed(lease: LeaseRecord, now: int, ts: str, ttl_seconds: int | None) -> LeaseRecord:
     """The lease with a heartbeat at this instant, and another TTL when one is named."""
     ttl_ms = lease.ttl_ms if ttl_seconds is None else ttl_seconds * 1000
@@ -101,7 +115,8 @@ def renewed(lease: LeaseRecord, now: int, ts: str, ttl_seconds: int | None) -> L
 
 def ended(lease: LeaseRecord, how: LeaseState, now: int, ts: str) -> LeaseRecord:
     """The lease, over for its holder."""
-    return replace(lease, ended=how, ended_t=now, ended_at=ts)
+    told = how is not LeaseState.RECLAIMED
+    return replace(lease, ended=how, ended_t=now, ended_at=ts, told=told)
 
 
 def state_of(lease: LeaseRecord, now: int) -> LeaseState:
@@ -125,6 +140,7 @@ def published(lease: LeaseRecord, now: int, wall_ms: int) -> Lease:
         heartbeat_at=lease.heartbeat_at,
         fencing_token=lease.fencing_token,
         state=state_of(lease, now),
+        quiet=lease.is_quiet,
         expires_in_ms=max(0, left),
         expires_at=rfc3339(wall_ms + left),
     )
@@ -289,3 +305,17 @@ def fenced_off(
         current=live.fencing_token if live else current,
         holder=live.holder if live else None,
     )
+
+
+def folded(events: Iterable[Event]) -> list[PastLease]:
+    """The leases that were held after these events, by resource and token."""
+    held: dict[str, PastLease] = {}
+    for event in events:
+        lock_id = event.details["lock_id"]
+        if event.event == EventName.LEASE_ACQUIRED:
+            told = {name: event.details.get(name) for name in PastLease.model_fields}
+            since = held[lock_id].acquired_at if lock_id in held else event.ts
+            held[lock_id] = PastLease.model_validate({**told, "acquired_at": since})
+        else:
+            held.pop(lock_id, None)
+    return sorted(held.values(), key=lambda lease: (lease.resource, lease.fencing_token))

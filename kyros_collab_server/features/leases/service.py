@@ -1,5 +1,7 @@
 """Leases: acquire, renew, release, reclaim, and the fence before every write."""
 
+from kyros_collab_server.features.events.model import EventName, ReadAt
+from kyros_collab_server.features.events.service import seq_of
 from kyros_collab_server.features.leases import holding, rules, waiting
 from kyros_collab_server.features.leases.errors import LeaseLost
 from kyros_collab_server.features.leases.model import (
@@ -11,6 +13,7 @@ from kyros_collab_server.features.leases.model import (
     LeaseState,
     ListLeases,
     LostLease,
+    PastLeases,
     ReadLease,
     Reclaimed,
     ReclaimLeases,
@@ -23,6 +26,7 @@ from kyros_collab_server.features.leases.model import (
 from kyros_collab_server.features.leases.ports import LeaseWork
 from kyros_collab_server.features.leases.rules import LeaseRecord, Obstacle
 from kyros_collab_server.kernel.errors import NotFound
+from kyros_collab_server.kernel.etag import kind_etag
 from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
 
@@ -70,36 +74,20 @@ def acquire(work: LeaseWork, command: AcquireLease) -> Leases:
     return Leases(leases=[_shown(work, lease) for lease in granted])
 
 
-def _lost(work: LeaseWork, lease: LeaseRecord) -> LostLease:
-    live = [
-        other for other in work.leases.held_on(lease.resource) if rules.is_live(other, work.now)
-    ]
-    now_held = live[0] if live else None
-    return LostLease(
-        lock_id=lease.lock_id,
-        resource=lease.resource,
-        holder=now_held.holder if now_held else None,
-        fencing_token=(
-            now_held.fencing_token if now_held else work.leases.highest_token(lease.resource)
-        ),
-        reclaimed_at=lease.ended_at if lease.ended is LeaseState.RECLAIMED else None,
-    )
-
-
 def _mine(work: LeaseWork, lock_id: str) -> LeaseRecord:
     """The live lease that the caller holds, or may act on as an operator."""
     lease = work.leases.get(lock_id)
     if lease is None:
         raise NotFound("lease")
     if not rules.is_live(lease, work.now):
-        raise LeaseLost(**_lost(work, lease).model_dump())
+        raise LeaseLost(**holding.lost_lease(work, lease).model_dump())
     if lease.holder != work.actor and not work.principal.is_operator:
         obstacle = Obstacle(lease.resource, lease.resource, lease)
         raise rules.held_by_another(obstacle, work.now, work.wall_ms)
     return lease
 
 
-@operation(Scope.LEASES_WRITE)
+@operation(Scope.LEASES_WRITE, renews_only=True)
 def renew_one(work: LeaseWork, command: RenewLease) -> Lease:
     """The lease lives for its TTL from this instant.
 
@@ -112,7 +100,7 @@ def renew_one(work: LeaseWork, command: RenewLease) -> Lease:
     return _shown(work, holding.beat(work, lease, command.ttl_seconds))
 
 
-@operation(Scope.LEASES_WRITE)
+@operation(Scope.LEASES_WRITE, renews_only=True)
 def renew(work: LeaseWork, command: RenewLeases) -> Renewed:
     """The caller's leases that are still live have a heartbeat; the others are listed as lost.
 
@@ -131,7 +119,7 @@ def renew(work: LeaseWork, command: RenewLeases) -> Renewed:
     lost: list[LostLease] = []
     for lease in leases:
         if not rules.is_live(lease, work.now):
-            lost.append(_lost(work, lease))
+            lost.append(holding.lost_lease(work, lease))
             continue
         kept.append(
             _shown(work, holding.beat(work, _mine(work, lease.lock_id), command.ttl_seconds))
@@ -210,3 +198,13 @@ def list_leases(work: LeaseWork, command: ListLeases) -> LeaseList:
     if command.stale is not None:
         leases = [lease for lease in leases if (lease.state is LeaseState.STALE) is command.stale]
     return LeaseList(data=leases, etag=work.leases.kind_etag())
+
+
+@operation(Scope.TASKS_READ, read=True)
+def leases_at(work: LeaseWork, command: ReadAt) -> PastLeases:
+    """The leases that were held at a moment, as the log tells of them."""
+    seq = seq_of(work, command.at)
+    names = (EventName.LEASE_ACQUIRED, EventName.LEASE_RELEASED, EventName.LEASE_RECLAIMED)
+    held = rules.folded(work.events.scan(names, seq))
+    members = [(one.lock_id, str(one.fencing_token)) for one in held]
+    return PastLeases(data=held, etag=kind_etag(seq, members))

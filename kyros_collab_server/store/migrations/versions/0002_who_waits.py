@@ -1,4 +1,4 @@
-"""Who waits, and for how long a chain of tasks."""
+"""The whole of coordination: who waits, chains of tasks, quiet and lost leases."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,15 +9,25 @@ branch_labels = None
 depends_on = None
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+NUMBERS = (
+    ("tasks", "critical_path"),
+    ("agents", "active_t"),
+    ("leases", "acquired_t"),
+    ("leases", "is_quiet"),
+    ("leases", "told"),
+)
+"""New columns; rows from before start with what `ZERO` says."""
+ZERO = {"critical_path": "0", "active_t": "0", "acquired_t": "0", "is_quiet": "0", "told": "1"}
 
 
 def upgrade() -> None:
-    """The queue is there, empty; tasks know the chain behind them."""
-    op.add_column(
-        "tasks", sa.Column("critical_path", sa.BigInteger(), nullable=False, server_default="0")
-    )
-    with op.batch_alter_table("tasks") as tasks:
-        tasks.alter_column("critical_path", server_default=None)
+    """The queue is there, empty; tasks know the chain behind them, leases their progress."""
+    for table, column in NUMBERS:
+        op.add_column(
+            table, sa.Column(column, sa.BigInteger(), nullable=False, server_default=ZERO[column])
+        )
+        with op.batch_alter_table(table) as altered:
+            altered.alter_column(column, server_default=None)
     op.create_index(
         "ix_tasks_critical",
         "tasks",
@@ -25,6 +35,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("ready_t IS NOT NULL"),
         postgresql_where=sa.text("ready_t IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_leases_untold",
+        "leases",
+        ["workspace", "holder"],
+        unique=False,
+        sqlite_where=sa.text("told = 0"),
+        postgresql_where=sa.text("told = 0"),
     )
     op.create_table(
         "waiters",
@@ -46,6 +64,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Nobody waits."""
+    op.drop_index("ix_leases_untold", "leases")
     op.drop_index("ix_tasks_critical", "tasks")
-    op.drop_column("tasks", "critical_path")
+    for table, column in NUMBERS:
+        op.drop_column(table, column)
     op.drop_table("waiters")
