@@ -14,7 +14,7 @@ KERNEL = {"work", "operation", "principal", "errors", "etag", "ids", "paging", "
 FEATURE_FILES = {"model", "errors", "rules", "ports", "service"}
 ONE_MORE = {
     "leases": {"globs", "holding", "waiting"},
-    "tasks": {"boards", "briefs", "chains", "claims", "moves"},
+    "tasks": {"boards", "briefs", "chains", "claims", "moves", "pasts"},
 }  # ADR 0002
 BAG_FILES = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
 EMPTY_WORDS = {"manager", "handler", "util", "utils", "helper", "data", "info", "process"}

@@ -6,7 +6,7 @@ from kyros_collab_server.features.events.model import Event
 from kyros_collab_server.features.leases.model import Lease
 from kyros_collab_server.features.tasks.model import BRIEF_CHARACTERS, Task
 
-BRIEF_EVENTS = ("decision", "blocked", "question", "progress", "note")
+BRIEF_EVENTS = ("decision", "blocked", "question", "progress", "note", "late_result")
 BRIEF_EVENT_COUNT = 12
 _DESCRIPTION, _HANDOFF, _LINE = 2_400, 1_600, 160
 

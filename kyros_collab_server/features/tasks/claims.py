@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from kyros_collab_server.features.events.model import EventName
 from kyros_collab_server.features.leases import holding
@@ -16,9 +17,12 @@ from kyros_collab_server.features.tasks.model import (
     Claim,
     ClaimTask,
     Priority,
+    ReadTask,
+    Reasons,
     Task,
     TaskStatus,
     WhyNot,
+    WhyWaiting,
 )
 from kyros_collab_server.features.tasks.moves import brief, load, resource_of, save
 from kyros_collab_server.features.tasks.ports import TaskWork
@@ -27,6 +31,9 @@ from kyros_collab_server.kernel.ids import new_id
 from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
 
+NOBODY = "system"
+"""A holder that holds nothing: what stands in its way stands in everybody's."""
+AHEAD_COUNTED = 1_000
 RETRY_AFTER_SECONDS = 15
 """How long an agent that got no work waits before it asks again, when nothing says better."""
 
@@ -304,3 +311,46 @@ def _why(work: TaskWork, held_back: dict[str, int]) -> list[WhyNot]:
     }
     why = [WhyNot(reason=reason, count=count) for reason, count in held_back.items() if count]
     return why or [WhyNot(reason="no_queued_tasks", count=0)]
+
+
+@operation(Scope.TASKS_READ, read=True)
+def why_waiting(work: TaskWork, command: ReadTask) -> Reasons:
+    """Why a queued task was not given out yet; nothing for one that does not stand in the queue.
+
+    Raises:
+        NotFound: no such task in this workspace.
+    """
+    return Reasons(data=reasons(work, load(work, command.task_id)))
+
+
+def reasons(work: TaskWork, record: TaskRecord) -> list[WhyWaiting]:
+    """Each reason with its facts: dependencies, attention, held resources, nobody fit, its turn."""
+    task = record.task
+    if task.status is not TaskStatus.QUEUED:
+        return []
+    found: list[WhyWaiting] = []
+    if left := chains.open_dependencies(work, task):
+        found.append(_because(Guard.OPEN_DEPENDENCIES, open=left))
+    if task.needs_attention:
+        found.append(_because(Guard.NEEDS_ATTENTION, attempts=task.attempts))
+    held = holding.conflict(work, task.resources, holder=NOBODY)
+    if held is not None:
+        names = ("held_resource", "holder", "expires_in_ms")
+        found.append(WhyWaiting(reason="resources_held", facts={n: held.facts[n] for n in names}))
+    agents = [_as_claimer(work, f"agent:{name}", None, None) for name, _ in work.roster.members()]
+    if agents and not any(rules.misfit(task, agent) is None for agent in agents):
+        found.append(
+            WhyWaiting(reason="no_fitting_agent", facts={"role": task.role, "skills": task.skills})
+        )
+    if not found:
+        ahead = 0
+        for other in _queue(work, NOBODY, lambda reason: None):
+            if other.task.id == task.id or ahead == AHEAD_COUNTED:
+                break
+            ahead += 1
+        found.append(WhyWaiting(reason="turn", facts={"ahead": ahead}))
+    return found
+
+
+def _because(guard: Guard, **facts: Any) -> WhyWaiting:
+    return WhyWaiting(reason=guard.value, facts=facts)

@@ -192,6 +192,26 @@ class ReadHeldTask(BaseModel):
     task_id: TaskId | None = None
 
 
+class LateResult(BaseModel):
+    """Output of an agent that had lost the task: kept beside it, never part of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int
+    ts: str
+    author: str
+    text: str
+
+
+class WhyWaiting(BaseModel):
+    """One reason for which a queued task was not given out yet, with its facts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+    facts: dict[str, Any]
+
+
 class TaskWithBrief(BaseModel):
     """A task and everything a fresh context needs to continue it, as Markdown."""
 
@@ -199,6 +219,57 @@ class TaskWithBrief(BaseModel):
 
     task: Task
     brief: str
+    late_results: list[LateResult] = []
+    why_waiting: list[WhyWaiting] = []
+
+
+class Reasons(BaseModel):
+    """Why a task waits; empty when it does not stand in the queue."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: list[WhyWaiting]
+
+
+class LateResults(BaseModel):
+    """The late results of a task, oldest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: list[LateResult]
+
+
+class ReadHistory(BaseModel):
+    """Ask for the revisions of a task, newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task_id: TaskId
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str, Field(max_length=1_024)] | None = None
+
+
+class Revision(BaseModel):
+    """One change of a task: who, when, and each field before and after."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int
+    ts: str
+    event: str
+    actor: str
+    version: int
+    etag: str
+    changes: dict[str, dict[str, Any]]
+
+
+class History(BaseModel):
+    """Revisions of a task, newest first, and where to go on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: list[Revision]
+    next_cursor: str | None = None
 
 
 class ListTasks(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from kyros_collab_server.features.leases.ports import LeaseWork
-from kyros_collab_server.features.messages.ports import InboxStore
+from kyros_collab_server.features.messages.ports import InboxStore, Roster
 from kyros_collab_server.features.tasks.model import Card, Priority, Task, TaskStatus
 from kyros_collab_server.features.tasks.rules import TaskRecord
 
@@ -66,5 +66,7 @@ class TaskWork(LeaseWork, Protocol):
 
     @property
     def tasks(self) -> TaskStore: ...
+    @property
+    def roster(self) -> Roster: ...
     @property
     def inboxes(self) -> InboxStore: ...

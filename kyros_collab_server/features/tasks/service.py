@@ -8,7 +8,7 @@ from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases import rules as lease_rules
 from kyros_collab_server.features.tasks import chains, rules
 from kyros_collab_server.features.tasks.boards import board
-from kyros_collab_server.features.tasks.claims import claim
+from kyros_collab_server.features.tasks.claims import claim, reasons, why_waiting
 from kyros_collab_server.features.tasks.errors import TaskExists
 from kyros_collab_server.features.tasks.model import (
     CreatedTasks,
@@ -37,6 +37,12 @@ from kyros_collab_server.features.tasks.moves import (
     save,
     transition,
 )
+from kyros_collab_server.features.tasks.pasts import (
+    history,
+    late_results,
+    late_results_of,
+    tasks_at,
+)
 from kyros_collab_server.features.tasks.ports import TaskWork
 from kyros_collab_server.features.tasks.rules import TaskRecord
 from kyros_collab_server.kernel.errors import IfMatchRequired, NotFound
@@ -47,13 +53,17 @@ __all__ = [
     "board",
     "claim",
     "create",
+    "history",
+    "late_results",
     "list_all",
     "list_tasks",
     "read_held",
     "read_task",
     "requeue",
+    "tasks_at",
     "transition",
     "update",
+    "why_waiting",
     "workflow",
 ]
 
@@ -250,8 +260,13 @@ def read_held(work: TaskWork, command: ReadHeldTask) -> TaskWithBrief:
         if not held:
             raise NotFound("held task")
         task_id = max(held, key=lambda lease: lease.fencing_token).task_id or ""
-    task = load(work, task_id).task
-    return TaskWithBrief(task=task, brief=brief(work, task))
+    record = load(work, task_id)
+    return TaskWithBrief(
+        task=record.task,
+        brief=brief(work, record.task),
+        late_results=late_results_of(work, record.task),
+        why_waiting=reasons(work, record),
+    )
 
 
 @operation(Scope.TASKS_READ, read=True)
