@@ -70,9 +70,12 @@ async def test_a_live_lease_is_kept_by_a_reclaim(ada: Client, bob: Client) -> No
     assert [kept["lock_id"] for kept in answer.json()["kept"]] == [lease["lock_id"]]
 
 
-async def test_what_follows_in_a_later_release_says_so(ada: Client) -> None:
-    refused = await ada.post("/collab/leases/acquire", json={"resource": "a", "mode": "shared"})
-    assert (refused.status_code, refused.json()["code"]) == (501, "not_available")
+async def test_a_shared_lease_keeps_an_exclusive_one_out(ada: Client, bob: Client) -> None:
+    shared = {"resource": "a", "mode": "shared"}
+    assert (await ada.post("/collab/leases/acquire", json=shared)).status_code == 200
+    assert (await bob.post("/collab/leases/acquire", json=shared)).status_code == 200
+    refused = await bob.post("/collab/leases/acquire", json={"resource": "a"})
+    assert (refused.status_code, refused.json()["holder"]) == (409, "agent:ada")
 
 
 async def test_an_id_that_cannot_exist_is_not_found(ada: Client) -> None:

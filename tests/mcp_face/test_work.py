@@ -136,15 +136,14 @@ async def test_a_held_resource_is_refused_with_its_holder_and_when_to_come_back(
         await call(bob, "lease_acquire", resources=["path:src/a.py"])
 
 
-@pytest.mark.parametrize("more", [{"mode": "shared"}])
-async def test_what_is_not_built_yet_says_so_and_grants_nothing(
-    product: Product, more: dict[str, Any]
-) -> None:
-    token = await product.key("ana")
-    async with product.client(token) as ana:
-        _, problem = await refused(ana, "lease_acquire", resources=["path:a"], **more)
-        assert problem["code"] == "not_available"
-        assert (await call(ana, "lease_list"))["leases"] == []
+async def test_two_agents_share_what_both_only_read(product: Product) -> None:
+    tokens = await product.key("ana"), await product.key("bob")
+    async with product.client(tokens[0]) as ana, product.client(tokens[1]) as bob:
+        for agent in (ana, bob):
+            answer = await call(agent, "lease_acquire", resources=["path:a"], mode="shared")
+            assert len(answer["leases"]) == 1
+        _, problem = await refused(ana, "lease_acquire", resources=["path:a"])
+        assert (problem["code"], problem["holder"]) == ("lease_held", "agent:bob")
 
 
 async def test_a_wrong_token_writes_nothing_and_names_the_holder(
