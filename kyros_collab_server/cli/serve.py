@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import typer
 
 from kyros_collab_server.cli.failures import Exit, Failure, not_yet, usage
+from kyros_collab_server.cli.memory import collect_from_here
 from kyros_collab_server.cli.panel import Ready
 from kyros_collab_server.cli.ports import holder_of, is_loopback
 from kyros_collab_server.settings import Settings, load_settings
@@ -188,6 +189,7 @@ async def _run(
 
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, when_ready)
+                collect_from_here()
                 log.info("serving", extra={"url": url, "store": str(settings.data_dir)})
                 _say(ready, has_console, has_console if opens is None else opens)
 
