@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PORTS_TRIED = 100
 SECRET_CHARACTERS = 32
+ECHO_SECONDS = 1.0
 GRACE_SECONDS = 1.5
 """Beyond the drain: for closing the store. A process that takes longer is ended."""
 
@@ -132,13 +134,20 @@ class Ending:
 
     def __init__(self, limit_seconds: float) -> None:
         self.first: int | None = None
+        self._first_at = 0.0
         self._limit_seconds = limit_seconds
 
     def signalled(self, number: int) -> bool:
-        """Note a signal; True for the first. A second ends the process at once."""
+        """Note a signal; True for the first. A later one ends the process at once.
+
+        `make` and `timeout` each pass on what the whole group was sent, so a second signal within
+        a second is the first one's echo.
+        """
         if self.first is not None:
-            os._exit(Exit.INTERRUPTED if number == signal.SIGINT else Exit.UNEXPECTED)
-        self.first = number
+            if time.monotonic() - self._first_at >= ECHO_SECONDS:
+                os._exit(Exit.INTERRUPTED if number == signal.SIGINT else Exit.UNEXPECTED)
+            return False
+        self.first, self._first_at = number, time.monotonic()
         log.info("draining", extra={"signal": signal.Signals(number).name})
         late = threading.Timer(self._limit_seconds, os._exit, (Exit.UNEXPECTED,))
         late.daemon = True
