@@ -17,6 +17,7 @@ from kyros_collab_server.features.leases import holding
 from kyros_collab_server.kernel.errors import (
     IdempotencyConflict,
     InProgress,
+    Invalid,
     KyrosError,
     StoreConflict,
 )
@@ -273,7 +274,7 @@ def _unit(op: Operation[C, R], command: C, key: str | None) -> Unit:
     """
     if key is None:
         return lambda work: Answer(op.run(work, command), replayed=False)
-    digest = sha256_hex(canonical(command.model_dump(mode="json", exclude={"wait_seconds"})))
+    digest = _digest_of(command)
 
     def unit(work: Any) -> Answer[R]:
         stored = work.replays.get(op.name, key, REPLAYED_MS)
@@ -288,6 +289,19 @@ def _unit(op: Operation[C, R], command: C, key: str | None) -> Unit:
         return Answer(value, replayed=False)
 
     return unit
+
+
+def _digest_of(command: BaseModel) -> str:
+    """What tells two calls with one key apart: the fields that were sent, null or not.
+
+    Raises:
+        Invalid: a value that JSON cannot carry; without a key its operation would refuse it.
+    """
+    try:
+        sent = command.model_dump(mode="json", exclude={"wait_seconds"}, exclude_unset=True)
+        return sha256_hex(canonical(sent))
+    except (ValueError, RecursionError):
+        raise Invalid("body", "holds a value that JSON cannot carry") from None
 
 
 def _look_at(writing: "asyncio.Future[Any]") -> None:
