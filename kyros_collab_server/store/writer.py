@@ -113,6 +113,11 @@ _SQLITE_REASONS = {
 }
 
 
+def sqlite_code(error: BaseException) -> int:
+    """The primary result code of SQLite behind a driver's error; 0 when it has none."""
+    return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
 class SqliteWriter:
     """Writes behind an `flock` on `<database>.lock`, then `BEGIN IMMEDIATE`."""
 
@@ -164,6 +169,7 @@ class SqliteWriter:
             self._raw.execute("COMMIT")
         except sqlite.Error as error:
             failure = self._as_failure(error)
+            failure.outcome_unknown = sqlite_code(error) == sqlite.SQLITE_IOERR
             if self._raw.in_transaction:
                 self._raw.execute("ROLLBACK")
             raise failure from error
@@ -173,8 +179,7 @@ class SqliteWriter:
         return self._as_failure(error) if isinstance(error, sqlite.Error) else None
 
     def _as_failure(self, error: BaseException) -> StoreFailure:
-        code = getattr(error, "sqlite_errorcode", None)
-        return StoreFailure(_SQLITE_REASONS.get((code or 0) & 0xFF, "unavailable"))
+        return StoreFailure(_SQLITE_REASONS.get(sqlite_code(error), "unavailable"))
 
     def lock_holder(self) -> int | None:
         """The process that took the lock last."""
