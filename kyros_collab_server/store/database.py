@@ -25,9 +25,11 @@ from kyros_collab_server.store.dialect import PostgresDb, SqliteDb
 from kyros_collab_server.store.events import HEAD
 from kyros_collab_server.store.failpoints import Failpoint
 from kyros_collab_server.store.lane import Committed, Lane
+from kyros_collab_server.store.postgres_writer import PostgresWriter
 from kyros_collab_server.store.readers import Readers
+from kyros_collab_server.store.sqlite_writer import SqliteWriter
 from kyros_collab_server.store.work import Shared, SqlWork
-from kyros_collab_server.store.writer import PostgresWriter, SqliteWriter, Writer
+from kyros_collab_server.store.writer import Writer
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
