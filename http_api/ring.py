@@ -22,6 +22,8 @@ PAGE = 500
 POLL_SECONDS = 5.0
 """A lost bell delays by at most this long."""
 RETRY_SECONDS = 0.5
+TICK_SECONDS = 1.0
+"""How often readers look at their own clocks: one timer for all, not one for each wait."""
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,7 @@ class Ring:
         self._tasks = [
             asyncio.create_task(self._follow_log(), name=f"ring {self.workspace}"),
             asyncio.create_task(self._follow_notices(), name=f"notices {self.workspace}"),
+            asyncio.create_task(self._tick(), name=f"tick {self.workspace}"),
         ]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -127,6 +130,11 @@ class Ring:
         async with self._kyros.feed.frames(self.workspace) as notices:
             async for name, payload in notices:
                 self.add([notice(name, payload)])
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.wake()
 
     async def page(self, command: ReadEvents) -> EventBatch:
         """Events from the table, for what the ring does not hold."""
@@ -180,23 +188,15 @@ class Ring:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def waiter(self, seconds: float) -> "asyncio.Future[None]":
-        """A future that is done at the next frame, or after so many seconds."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+    def waiter(self) -> "asyncio.Future[None]":
+        """A future that is done at the next frame, or at the next tick."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(future)
-        timer = loop.call_later(seconds, _release, future)
-        future.add_done_callback(lambda _: timer.cancel())
         return future
 
     def forget(self, waiter: "asyncio.Future[None]") -> None:
         """The waiter is woken by nobody any more."""
         self._waiters.discard(waiter)
-
-
-def _release(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class Rings:

@@ -228,18 +228,16 @@ class Tail:
         await self._write(self._spelled(notice("caught_up", told)))
 
     async def _wait(self, ring: Ring) -> None:
-        left = self._written_at + HEARTBEAT_SECONDS - time.monotonic()
-        if left <= 0:
+        if time.monotonic() - self._written_at >= HEARTBEAT_SECONDS:
             await self._write(b"\n" if self._as_lines else b": beat\n\n")
-            left = HEARTBEAT_SECONDS
-        self._waiter = waiter = ring.waiter(left)
+            return  # frames may have come meanwhile: look before waiting
+        self._waiter = waiter = ring.waiter()
         try:
             if not self._is_over:
                 await waiter
         finally:
             self._waiter = None
             ring.forget(waiter)
-            waiter.cancel()
 
     async def _check_credentials(self) -> None:
         now = time.monotonic()

@@ -108,6 +108,8 @@ class Admission:
         return self._names[1]
 
     async def _record_of(self, token: str) -> Any:
+        if not token.isascii():
+            raise _not_valid()
         digest = sha256_hex(token)
         now = asyncio.get_running_loop().time()
         cached = self._records.get(digest)
@@ -116,13 +118,17 @@ class Admission:
         record = await self._read(SYSTEM, lambda work: identity.admitted(work, token))
         if record is None:
             self._records.pop(digest, None)
-            raise Unauthenticated("The credentials are not valid.", fix="Ask an admin for a key.")
+            raise _not_valid()
         if len(self._records) >= CACHED_TOKENS:
             self._records.clear()
         self._records[digest] = (now, record)
         if await self._read(SYSTEM, lambda work: identity.use_is_due(work, record)):
             await self._write(SYSTEM, lambda work: identity.used(work, record.id))
         return record
+
+
+def _not_valid() -> Unauthenticated:
+    return Unauthenticated("The credentials are not valid.", fix="Ask an admin for a key.")
 
 
 def _agent_name(name: str | None) -> str | None:

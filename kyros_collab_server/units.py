@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from kyros_collab_server.features.agents import service as agents
 from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases.model import LostLease
-from kyros_collab_server.kernel.errors import IdempotencyConflict
+from kyros_collab_server.kernel.errors import IdempotencyConflict, Invalid
 from kyros_collab_server.kernel.etag import canonical, sha256_hex
 from kyros_collab_server.kernel.operation import Operation
 from kyros_collab_server.kernel.principal import Principal
@@ -84,7 +84,7 @@ def writing(op: Operation[C, R], command: C, key: str | None) -> Unit:
             return Answer(value, replayed=False, aside=_aside(work, tell=True))
 
         return plain
-    digest = sha256_hex(canonical(command.model_dump(mode="json", exclude={"wait_seconds"})))
+    digest = _digest_of(command)
 
     def unit(work: Any) -> Answer[R]:
         stored = work.replays.get(op.name, key, REPLAYED_MS)
@@ -100,3 +100,16 @@ def writing(op: Operation[C, R], command: C, key: str | None) -> Unit:
         return Answer(value, replayed=False, aside=_aside(work, tell=True))
 
     return unit
+
+
+def _digest_of(command: BaseModel) -> str:
+    """What tells two calls with one key apart: the fields that were sent, null or not.
+
+    Raises:
+        Invalid: a value that JSON cannot carry; without a key its operation would refuse it.
+    """
+    try:
+        sent = command.model_dump(mode="json", exclude={"wait_seconds"}, exclude_unset=True)
+        return sha256_hex(canonical(sent))
+    except (ValueError, RecursionError):
+        raise Invalid("body", "holds a value that JSON cannot carry") from None

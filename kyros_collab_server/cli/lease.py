@@ -35,7 +35,7 @@ COLUMNS = [
     Column("heartbeat_at", "HEARTBEAT", looks.since),
 ]
 LockIds = Annotated[list[str], typer.Argument(metavar="LEASE...", show_default=False)]
-AnyLockIds = Annotated[list[str] | None, typer.Argument(metavar="[LEASE]...", show_default=False)]
+AnyLockIds = Annotated[list[str] | None, typer.Argument(metavar="LEASE...", show_default=False)]
 Ttl = Annotated[int | None, typer.Option("--ttl", help="Seconds it lives without a heartbeat.")]
 
 

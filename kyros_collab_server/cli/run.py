@@ -1,6 +1,7 @@
 """Runs one command of a group and turns whatever ends it into an exit code."""
 
 import asyncio
+import gc
 import sys
 import traceback
 from importlib import import_module
@@ -14,12 +15,14 @@ from kyros_collab_server.cli.failures import (
     refused,
     report,
 )
+from kyros_collab_server.cli.memory import collect_nothing
 from kyros_collab_server.kernel.errors import KyrosError
 
 
 def run_command(group: str, module: str, words: list[str]) -> int:
     """Run `kyros <group> <words>` and return its exit code; nothing escapes."""
     as_json = "--json" in words
+    collect_nothing()
     try:
         app: typer.Typer = import_module(f"kyros_collab_server.cli.{module}").app
         if not words and app.registered_callback is not None:
@@ -51,6 +54,8 @@ def run_command(group: str, module: str, words: list[str]) -> int:
             "Repeat with --verbose for the trace, and kyros doctor to look at the store.",
         )
         return report(crash, as_json=as_json)
+    finally:
+        gc.enable()
 
 
 def _help_path(error: TyperException, group: str) -> str:

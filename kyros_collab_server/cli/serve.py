@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import typer
 
 from kyros_collab_server.cli.failures import Exit, Failure, not_yet, usage
+from kyros_collab_server.cli.memory import collect_from_here
 from kyros_collab_server.cli.panel import Ready
 from kyros_collab_server.cli.ports import holder_of, is_loopback
 from kyros_collab_server.settings import Settings, load_settings
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PORTS_TRIED = 100
 SECRET_CHARACTERS = 32
+ECHO_SECONDS = 1.0
 GRACE_SECONDS = 1.5
 """Beyond the drain: for closing the store. A process that takes longer is ended."""
 
@@ -131,13 +134,20 @@ class Ending:
 
     def __init__(self, limit_seconds: float) -> None:
         self.first: int | None = None
+        self._first_at = 0.0
         self._limit_seconds = limit_seconds
 
     def signalled(self, number: int) -> bool:
-        """Note a signal; True for the first. A second ends the process at once."""
+        """Note a signal; True for the first. A later one ends the process at once.
+
+        `make` and `timeout` each pass on what the whole group was sent, so a second signal within
+        a second is the first one's echo.
+        """
         if self.first is not None:
-            os._exit(Exit.INTERRUPTED if number == signal.SIGINT else Exit.UNEXPECTED)
-        self.first = number
+            if time.monotonic() - self._first_at >= ECHO_SECONDS:
+                os._exit(Exit.INTERRUPTED if number == signal.SIGINT else Exit.UNEXPECTED)
+            return False
+        self.first, self._first_at = number, time.monotonic()
         log.info("draining", extra={"signal": signal.Signals(number).name})
         late = threading.Timer(self._limit_seconds, os._exit, (Exit.UNEXPECTED,))
         late.daemon = True
@@ -188,6 +198,7 @@ async def _run(
 
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, when_ready)
+                collect_from_here()
                 log.info("serving", extra={"url": url, "store": str(settings.data_dir)})
                 _say(ready, has_console, has_console if opens is None else opens)
 

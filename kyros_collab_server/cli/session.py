@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from kyros_collab_server.application import Kyros
 from kyros_collab_server.cli.failures import Exit, Failure, refused
+from kyros_collab_server.cli.memory import collect_from_here
 from kyros_collab_server.features.identity import service as identity
 from kyros_collab_server.features.identity.model import WhoAmI
 from kyros_collab_server.kernel.errors import KyrosError
@@ -65,6 +66,7 @@ async def open_session(settings: Settings, *, creates: bool = False) -> AsyncIte
         from kyros_collab_server.cli.remote import open_remote_session
 
         async with open_remote_session(settings) as remote:
+            collect_from_here()
             yield remote
         return
     if not (creates or settings.database_url or settings.sqlite_path.exists()):
@@ -87,4 +89,5 @@ async def open_session(settings: Settings, *, creates: bool = False) -> AsyncIte
             )
         except KyrosError as error:
             raise refused(error) from error
+        collect_from_here()
         yield LocalSession(opened.kyros, principal)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kyros_collab_server.cli.memory import collect_from_here
 from kyros_collab_server.settings import Settings, load_settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -48,10 +49,12 @@ async def _run(settings: Settings) -> None:
         from kyros_collab_server.cli.version import kyros_version
         from kyros_collab_server.mcp_face.bridge import run_bridge
 
+        collect_from_here()
         await run_bridge(settings, version=kyros_version())
         return
     from kyros_collab_server.cli.first_start import open_store
     from kyros_collab_server.mcp_face.stdio import run_stdio
 
     async with open_store(settings, duties=True) as opened:
+        collect_from_here()
         await run_stdio(opened.kyros, settings)

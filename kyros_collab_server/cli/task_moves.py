@@ -62,7 +62,7 @@ def add_to(app: typer.Typer) -> None:
 
 async def claim(
     call: Call,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", show_default=False)] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", show_default=False)] = None,
     next_: Annotated[bool, typer.Option("--next", help="The next ready task.")] = False,
     role: Annotated[str | None, typer.Option("--role")] = None,
     skill: Annotated[list[str] | None, typer.Option("--skill", help="Repeat.")] = None,

@@ -106,7 +106,8 @@ class NotFound(KyrosError):
     kind = Kind.NOT_FOUND
 
     def __init__(self, thing: str) -> None:
-        super().__init__(f"No such {thing} in this workspace.", thing=thing)
+        where = "" if thing == "workspace" else " in this workspace"
+        super().__init__(f"No such {thing}{where}.", thing=thing)
 
 
 class InsufficientScope(KyrosError):

@@ -71,7 +71,9 @@ async def run_bridge(settings: Settings, *, version: str) -> None:
 
 def headers_of(settings: Settings) -> dict[str, str]:
     """What tells the server who calls."""
-    headers = {"Authorization": f"Bearer {settings.token}"}
+    headers = {}
+    if settings.token:
+        headers["Authorization"] = f"Bearer {settings.token}"
     if settings.agent:
         headers["X-Kyros-Agent"] = settings.agent
     if settings.workspace:

@@ -10,7 +10,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 from pydantic import ValidationError
 
-from kyros_collab_server.kernel.errors import Invalid, KyrosError
+from kyros_collab_server.kernel.errors import KyrosError
 from kyros_collab_server.kernel.ids import new_id, new_request_id
 from kyros_collab_server.mcp_face.caller import CALLER, Callers
 from kyros_collab_server.mcp_face.listing import Listing
@@ -96,11 +96,6 @@ class FrontDesk:
 
     def _refuse_unknown_tool(self, ctx: ServerRequestContext[Any, Any]) -> None:
         """Row 3: the SDK answers an unknown tool as a tool's own error."""
-        name = (ctx.params or {}).get("name")
-        try:
-            known = self._listing.find(name, ctx)
-        except Invalid as refusal:
-            raise protocol_error(refusal, CALLER.get().principal.request_id) from None
-        if known is None:
+        if self._listing.find((ctx.params or {}).get("name"), ctx) is None:
             allowed = list(self._listing.offered)
             raise MCPError(INVALID_PARAMS, "Unknown tool", data={"allowed": allowed})

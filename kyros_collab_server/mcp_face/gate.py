@@ -30,6 +30,7 @@ from kyros_collab_server.mcp_face.sdk_gaps import HANDSHAKE_VERSIONS
 from kyros_collab_server.mcp_face.tool_errors import STATUS, protocol_error
 
 LEAST_SCOPE = Right.TASKS_READ.value
+MAX_TOKEN = 4_096
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _JWT = re.compile(r"[\w-]+\.([\w-]+)\.[\w-]*")
 
@@ -95,6 +96,7 @@ class Gate:
         self._resource = resource
         self._metadata_url = metadata_url
         self._rate = CallRate(calls_per_second)
+        self._failures = CallRate(calls_per_second)
         self._scopes_needed = scopes_needed
         self._users: dict[tuple[str, frozenset[Right]], AuthenticatedUser] = {}
 
@@ -103,12 +105,17 @@ class Gate:
         headers = dict(scope["headers"])
         head = scope.get("kyros.head")  # the host application has named the request already
         request_id: str = head.request_id if head is not None else new_request_id()
+        address = scope["client"][0] if scope.get("client") else ""
         try:
+            if self._failures.is_spent(address):
+                raise RateLimited(1)
             principal = await self._caller(headers, request_id)
             if (wait := self._rate.excess(principal.id)) is not None:
                 raise RateLimited(wait)
             self._require(principal, headers)
         except KyrosError as refusal:
+            if refusal.kind is Kind.UNAUTHENTICATED:
+                self._failures.excess(address)
             await self._refused(refusal, request_id)(scope, receive, send)
             return
         scope[PRINCIPAL] = principal
@@ -118,7 +125,7 @@ class Gate:
     async def _caller(self, headers: Mapping[bytes, bytes], request_id: str) -> Principal:
         kind, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         token = token.strip()
-        if kind.lower() != "bearer" or not token:
+        if kind.lower() != "bearer" or not token or len(token) > MAX_TOKEN:
             raise Unauthenticated("Send Authorization: Bearer <key>.")
         audience = audience_of(token)
         if audience is not None and self._resource not in audience:
@@ -181,22 +188,29 @@ class Gate:
 
 
 class CallRate:
-    """Counts the calls of each principal in the running second."""
+    """Counts the calls under each key in the running second."""
 
     def __init__(self, calls_per_second: int) -> None:
         self._limit = calls_per_second
         self._second = 0
         self._calls: dict[str, int] = {}
 
-    def excess(self, principal: str) -> int | None:
-        """Seconds to wait when the principal has made its calls of this second, else None."""
+    def excess(self, key: str) -> int | None:
+        """Count a call: seconds to wait when the key has had its calls of this second, or None."""
+        made = self._made(key) + 1
+        self._calls[key] = made
+        return 1 if made > self._limit else None
+
+    def is_spent(self, key: str) -> bool:
+        """True when the key has had its calls of this second. Nothing is counted."""
+        return self._made(key) >= self._limit
+
+    def _made(self, key: str) -> int:
         second = int(time.monotonic())
         if second != self._second:
             self._second = second
             self._calls.clear()
-        made = self._calls.get(principal, 0) + 1
-        self._calls[principal] = made
-        return 1 if made > self._limit else None
+        return self._calls.get(key, 0)
 
 
 def audience_of(token: str) -> list[str] | None:

@@ -1,12 +1,12 @@
 """Which tools a caller is shown, and which there are at all for it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
 from mcp_types import ListToolsResult, PaginatedRequestParams
+from starlette.requests import Request
 
 from kyros_collab_server.kernel.errors import Invalid
 from kyros_collab_server.kernel.principal import Scope
@@ -51,21 +51,19 @@ class Listing:
         request = message.request
         if request is None:
             return self._default
-        headers: Mapping[str, str] = request.headers
-        wanted = request.path_params.get("toolsets") or headers.get("x-mcp-toolsets")
-        closed = self._default.read_only or request.path_params.get("readonly", False)
+        wanted = request.path_params.get("toolsets") or request.headers.get("x-mcp-toolsets")
         return Shape(
             toolsets_of(wanted) if wanted else self._default.toolsets,
-            closed or _is_yes(headers.get("x-mcp-readonly")),
-            _is_yes(headers.get("x-mcp-output-schemas")),
+            self._default.read_only or _asks_for_reading_only(request),
+            _is_yes(request.headers.get("x-mcp-output-schemas")),
         )
 
     def find(self, name: Any, message: ServerRequestContext[Any, Any]) -> ToolSpec | None:
         """The tool of this name that this message may know of, listed or not."""
         spec = self.offered.get(name) if isinstance(name, str) else None
-        if spec is None or spec.read_only:
+        if spec is None or spec.read_only or message.request is None:
             return spec
-        return None if self.shape(message).read_only else spec
+        return None if _asks_for_reading_only(message.request) else spec
 
     async def __call__(
         self, message: ServerRequestContext[Any, Any], params: PaginatedRequestParams
@@ -105,6 +103,11 @@ def toolsets_of(text: str) -> frozenset[str]:
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+def _asks_for_reading_only(request: Request) -> bool:
+    asked = _is_yes(request.headers.get("x-mcp-readonly"))
+    return asked or bool(request.path_params.get("readonly", False))
 
 
 def _is_yes(value: str | None) -> bool:

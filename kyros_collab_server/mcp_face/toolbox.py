@@ -74,8 +74,9 @@ class ToolSpec:
     """A tool as a product: its words, its arguments, its hints, and what it does.
 
     `takes` is the command that the arguments make; `arguments` names those that are offered, in
-    order. `hints` holds the letters R, D, I, O of the hints that are true. `operations` are what
-    it performs; the scopes they need are the tool's.
+    order; `required` says more than the command does, where its own refusal teaches more. `hints`
+    holds the letters R, D, I, O of the hints that are true. `operations` are what it performs;
+    the scopes they need are the tool's.
     """
 
     name: str
@@ -89,6 +90,7 @@ class ToolSpec:
     toolset: Literal["core", "team"] = "core"
     always_load: bool = False
     notes: Mapping[str, str | dict[str, Any]] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
 
     @property
     def read_only(self) -> bool:
@@ -109,6 +111,8 @@ class ToolSpec:
     def schema(self) -> dict[str, Any]:
         """The lean schema of its arguments."""
         schema = arguments.schema_of(self.takes, self.arguments, self.notes)
+        if self.required:
+            schema["required"] = list(self.required)
         if not self.read_only:
             schema["properties"][REQUEST_ID] = dict(_KEY_SCHEMA)
         return schema
@@ -180,6 +184,7 @@ class KyrosTool(Tool):
         started = time.perf_counter()
         ok = False
         try:
+            actor.require(self.spec.scopes)
             call = Call(self.kyros, caller, _key_of(self.spec, arguments))
             reply = await self.spec.run(call, command_of(self.spec, arguments))
             ok = True

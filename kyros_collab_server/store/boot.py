@@ -1,6 +1,7 @@
 """What a store remembers of itself between processes and boots."""
 
 import secrets
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,18 @@ def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
+        pass  # not Linux
+    try:
+        told = subprocess.run(
+            ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"],
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
         return "unknown"
+    return told.stdout.strip()
 
 
 def settle_boot(db: Db, clock: Clock) -> int:

@@ -14,7 +14,7 @@ from kyros_collab_server.kernel.errors import KyrosError
 from kyros_collab_server.kernel.paging import CursorSeal
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.time import Clock, SystemClock
-from kyros_collab_server.store import engine, migrate
+from kyros_collab_server.store import engine, revision
 from kyros_collab_server.store.boot import (
     SteadyClock,
     meta_value,
@@ -25,9 +25,11 @@ from kyros_collab_server.store.dialect import PostgresDb, SqliteDb
 from kyros_collab_server.store.events import HEAD
 from kyros_collab_server.store.failpoints import Failpoint
 from kyros_collab_server.store.lane import Committed, Lane
+from kyros_collab_server.store.postgres_writer import PostgresWriter
 from kyros_collab_server.store.readers import Readers
+from kyros_collab_server.store.sqlite_writer import SqliteWriter
 from kyros_collab_server.store.work import Shared, SqlWork
-from kyros_collab_server.store.writer import PostgresWriter, SqliteWriter, Writer
+from kyros_collab_server.store.writer import Writer
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -156,7 +158,10 @@ def open_database(
     if options.sqlite_path is not None:
         options.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
         engine.check_sqlite(options.sqlite_path)
-    migrate.upgrade(options.sqlite_path, options.database_url)
+    if revision.current(options.sqlite_path, options.database_url) != revision.NEWEST:
+        from kyros_collab_server.store import migrate  # noqa: PLC0415 - see `revision`
+
+        migrate.upgrade(options.sqlite_path, options.database_url)
     clock: Clock | None = options.clock
     if options.sqlite_path is not None:
         raw = engine.sqlite_connection(options.sqlite_path, query_only=False)

@@ -15,8 +15,8 @@ from kyros_collab_server.kernel.errors import StoreUnavailable
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.time import Clock
 from kyros_collab_server.store.dialect import PostgresDb, SqliteDb
+from kyros_collab_server.store.postgres_writer import NOW
 from kyros_collab_server.store.work import Batch, Shared, SqlWork
-from kyros_collab_server.store.writer import NOW
 
 R = TypeVar("R")
 

@@ -348,8 +348,8 @@ class SqlTasks:
             where += " AND assignee = :assignee"
             params["assignee"] = assignee
         if label is not None:
-            where += " AND labels LIKE :label ESCAPE '~'"
-            params["label"] = like(f"\n{label}\n")
+            where += " AND replace(labels, :label, '') <> labels"
+            params["label"] = f"\n{label}\n"
         if query is not None:
             where += " AND searched LIKE :query ESCAPE '~'"
             params["query"] = like(query.lower())

@@ -1,5 +1,6 @@
 """`kyros import` and first starts: the state files come in whole, or not at all."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from kyros_collab_server.adapters.state_files import state_file_text
 from kyros_collab_server.features.tasks.model import Task
 from kyros_collab_server.features.tasks.rules import sealed
-from tests.cli.conftest import ROOT, Kyros
+from tests.cli.conftest import PROGRAM, ROOT, WAIT, Kyros, environment
 
 SEED = str(ROOT / "collaboration")
 TS = "2026-01-05T09:00:00.000Z"
@@ -46,6 +47,27 @@ def test_the_first_command_that_makes_a_store_fills_it_from_its_state_files(
     assert kyros("task", "new", "By hand").code == 0
     titles = [row[0] for row in kyros("task", "list", "--fields", "title").rows]
     assert titles == ["From the file", "By hand"]
+
+
+def test_processes_that_start_at_once_bring_the_files_in_once(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    directory(data_dir, *({"id": f"A{n:02}"} for n in range(60)))
+    env = environment(KYROS_DATA_DIR=str(data_dir))
+    started = [
+        subprocess.Popen(
+            [*PROGRAM, "task", "new", "Mine"],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(4)
+    ]
+    ended = [(one.communicate(timeout=WAIT), one.returncode) for one in started]
+    assert [code for _, code in ended] == [0, 0, 0, 0], ended
+    listed = subprocess.run(
+        [*PROGRAM, "task", "list", "--quiet"], env=env, capture_output=True, text=True, check=True
+    )
+    assert len(listed.stdout.splitlines()) == 64
 
 
 def test_more_than_one_batch_comes_in_dependants_after_what_they_need(

@@ -47,3 +47,11 @@ async def test_a_message_waits_in_the_inbox_until_it_is_acknowledged(
 async def test_a_message_to_nobody_is_not_found(ada: Client) -> None:
     refused = await ada.post("/collab/agents/nobody/messages", json={"text": "hello"})
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+
+
+async def test_a_null_leaves_an_agent_as_one_can_read_it(ada: Client) -> None:
+    for body in ({"paused": None, "skills": None, "role": None}, {}):
+        assert (await ada.post("/collab/agents", json=body)).status_code in {200, 422}
+    read = await ada.get("/collab/agents/ada")
+    assert read.status_code == 200
+    assert (read.json()["paused"], read.json()["skills"]) == (False, [])

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from http_api import sse
+from http_api import ring, sse
 from http_api.app import build_app
 from tests.http_api.conftest import WAIT, Board, Client, Live, agent, happens, tailing
 
@@ -163,6 +163,7 @@ async def test_heartbeats_and_calls_ride_along_unless_filtered_out(live: Live) -
 
 async def test_an_idle_stream_sends_comments(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(ring, "TICK_SECONDS", 0.01)
     async with live.client() as client, tailing(client) as frames:
         await frames.next()
         waiting = asyncio.create_task(frames.next())
@@ -175,6 +176,7 @@ async def test_a_stream_with_a_revoked_key_ends(
     live: Live, admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(ring, "TICK_SECONDS", 0.01)
     monkeypatch.setattr(sse, "RECHECK_SECONDS", 0.0)
     made = (await admin.post("/api-keys", json={"name": "tmp", "role": "viewer"})).json()
     async with live.client(made["key"]) as client, tailing(client) as frames:

@@ -33,6 +33,20 @@ from kyros_collab_server.settings import Settings
 WAIT = 20.0
 MODERN = "2026-07-28"
 ERAS = (MODERN, "legacy")
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "raw", "version": "1"},
+    },
+}
+HANDSHAKE = {
+    "Content-Type": "application/json",
+    "Accept": "application/json, text/event-stream",
+}
 
 
 @pytest.fixture(params=ERAS)

@@ -11,6 +11,8 @@ from mcp import Client
 
 from kyros_collab_server.settings import Settings
 from tests.mcp_face.conftest import (
+    HANDSHAKE,
+    INITIALIZE,
     WAIT,
     Product,
     answer_of,
@@ -19,7 +21,6 @@ from tests.mcp_face.conftest import (
     modern_headers,
     serving,
 )
-from tests.mcp_face.test_gate import HANDSHAKE, INITIALIZE
 
 pytestmark = pytest.mark.anyio
 

@@ -1,5 +1,6 @@
 """`tools/list`: what is shown to whom, and what it costs to read."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -66,6 +67,10 @@ HINTS = {
     "lease_reclaim": "DI",
 }
 ALWAYS = {"task_claim", "task_get", "task_update", "task_transition", "event_wait"}
+
+
+PINNED = {"core": "8fdad75c743a7c23", "team": "cb0d6c755139047c"}
+"""SHA-256 of the listed tools: a change of a word here is a change of the product."""
 
 
 def compact(value: Any) -> int:
@@ -150,6 +155,12 @@ def test_every_tool_that_the_instructions_name_exists() -> None:
     words = set(instructions().replace("`", " ").replace(",", " ").replace(".", " ").split())
     named = {word for word in words if word.startswith(("task_", "lease_", "event_", "inbox_"))}
     assert named - {"lease_lost", "event_append"} <= set(CORE)
+
+
+@pytest.mark.parametrize("toolset", list(PINNED))
+def test_the_catalogue_changes_only_on_purpose(toolset: str) -> None:
+    words = json.dumps(shown(toolset), separators=(",", ":"), sort_keys=True)
+    assert hashlib.sha256(words.encode()).hexdigest()[:16] == PINNED[toolset]
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter
 
 from kyros_collab_server.mcp_face.server import CATALOG
@@ -228,91 +227,3 @@ async def test_a_message_lies_in_the_inbox_until_it_is_acknowledged(
         assert (await call(bob, "board_show"))["me"]["unread"] == 1
         left = await call(bob, "inbox_read", ack_through=sent["seq"])
         assert left == {"messages": [], "unread": 0}
-
-
-async def test_an_unchanged_board_costs_one_word(product: Product, era: str) -> None:
-    token = await product.key("ana")
-    async with product.client(token, era) as ana:
-        await call(ana, "task_create", tasks=[{"title": "One"}])
-        board = await call(ana, "board_show")
-        same = await ana.session.call_tool("board_show", {"if_none_match": board["etag"]})
-        assert answer_of(same) == {"unchanged": True}
-        assert text_of(same) == "unchanged"
-
-
-async def test_pages_of_tasks_are_followed_by_their_cursor(product: Product, era: str) -> None:
-    token = await product.key("ana")
-    async with product.client(token, era) as ana:
-        await call(ana, "task_create", tasks=[{"title": f"Task {n}"} for n in range(5)])
-        seen: list[str] = []
-        page = checked("task_list", await call(ana, "task_list", limit=2))
-        while True:
-            assert page["total"] == 5
-            seen += [task["id"] for task in page["tasks"]]
-            if "next_cursor" not in page:
-                break
-            page = await call(ana, "task_list", limit=2, cursor=page["next_cursor"])
-        assert seen == ["T-1", "T-2", "T-3", "T-4", "T-5"]
-
-
-async def test_the_team_tools_answer_as_their_types_say(product: Product, era: str) -> None:
-    token = await product.key("ana")
-    async with product.client(token, era, path="/mcp/x/all") as ana:
-        lease = (await call(ana, "lease_acquire", resources=["path:a"]))["leases"][0]
-        me = checked("whoami", await call(ana, "whoami"))
-        assert me["agent"] == "ana"
-        assert me["holding"][0]["lock_id"] == lease["lock_id"]
-        agent = checked("agent_register", await call(ana, "agent_register", role="critic"))
-        assert agent["agent"]["role"] == "critic"
-        assert checked("agent_list", await call(ana, "agent_list"))["agents"][0]["name"] == "ana"
-        renewed = checked("lease_renew", await call(ana, "lease_renew"))
-        assert [one["lock_id"] for one in renewed["leases"]] == [lease["lock_id"]]
-        assert checked("lease_list", await call(ana, "lease_list"))["leases"][0]["state"]
-        kept = checked("lease_reclaim", await call(ana, "lease_reclaim"))
-        assert kept["reclaimed"] == []
-
-
-async def test_resources_answer_the_same_as_the_tools(product: Product, era: str) -> None:
-    token = await product.key("ana")
-    async with product.client(token, era) as ana:
-        await call(ana, "task_create", tasks=[DRAFT, {"title": "Two"}])
-        listed = {resource.uri for resource in (await ana.list_resources()).resources}
-        assert {"kyros://board", "kyros://workflow", "kyros://tasks", "kyros://events"} <= listed
-
-        async def read(uri: str) -> str:
-            (content,) = (await ana.session.read_resource(uri)).contents
-            return content.text  # type: ignore[union-attr]
-
-        assert json.loads(await read("kyros://board"))["columns"][0]["count"] == 2
-        assert json.loads(await read("kyros://workflow"))["moves"]
-        assert json.loads(await read("kyros://tasks"))["total"] == 2
-        assert json.loads(await read("kyros://tasks?limit=1"))["next_cursor"]
-        assert json.loads(await read("kyros://tasks?status=done,review"))["total"] == 0
-        assert json.loads(await read("kyros://tasks/T-1"))["title"] == "Parse globs"
-        assert (await read("kyros://briefs/T-1")).startswith("# T-1")
-        assert json.loads(await read("kyros://events?after=0&limit=1"))["items"][0]["seq"] == 1
-        assert json.loads(await read("kyros://leases")) == {"leases": []}
-        assert json.loads(await read("kyros://agents"))["agents"][0]["name"] == "ana"
-        assert json.loads(await read("kyros://inbox"))["unread"] == 0
-        for unknown in ("kyros://tasks/T-9", "kyros://nope", "kyros://tasks?limti=1"):
-            with pytest.raises(MCPError) as absent:
-                await ana.session.read_resource(unknown)
-            assert absent.value.code == -32602
-            assert absent.value.data["uri"] == unknown
-
-
-async def test_another_workspace_is_as_absent_as_an_unknown_one(product: Product) -> None:
-    from kyros_collab_server.features.identity import service as identity
-    from kyros_collab_server.features.identity.model import CreateWorkspace
-
-    admin = await product.caller(product.token)
-    await product.kyros.perform(identity.create_workspace, CreateWorkspace(id="other"), actor=admin)
-    token = await product.key("ana", workspaces=["default"])
-    async with product.raw(token) as http:
-        answers = [
-            await http.post("/mcp", json={}, headers={"X-Kyros-Workspace": name})
-            for name in ("other", "nowhere")
-        ]
-    assert [answer.status_code for answer in answers] == [404, 404]
-    bodies = [answer.json()["error"]["message"] for answer in answers]
-    assert bodies[0] == bodies[1]

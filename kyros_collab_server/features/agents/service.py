@@ -45,26 +45,28 @@ def seen(work: AgentWork, *, active: bool = True) -> None:
         record = replace(record, principal=work.principal.id)
     elif not rules.seen_is_due(record, work.now, active):
         return
-    client = work.principal.client or record.agent.client
-    agent = record.agent.model_copy(update={"last_seen": work.ts, "client": client})
+    agent = record.agent.model_copy(update={"last_seen": work.ts})
     active_t = work.now if active else record.active_t
-    work.agents.save(replace(record, agent=agent, seen_t=work.now, active_t=active_t))
+    record = replace(record, agent=agent, seen_t=work.now, active_t=active_t)
+    work.agents.save(record)
+    if work.principal.client is not None:
+        change(work, record, client=work.principal.client)
 
 
-def _enter(work: AgentWork, name: str, **fields: Any) -> AgentRecord:
+def _enter(work: AgentWork, name: str) -> AgentRecord:
+    """Store a new agent; one that somebody else enters belongs to nobody until its first call."""
+    mine = name == work.principal.agent
     agent = rules.revised(
         Agent(
             name=name,
-            client=work.principal.client,
+            client=work.principal.client if mine else None,
             registered_at=work.ts,
             last_seen=work.ts,
             version=0,
-        ),
-        **fields,
+        )
     )
-    record = AgentRecord(
-        agent=agent, principal=work.principal.id, seen_t=work.now, active_t=work.now
-    )
+    owner = work.principal.id if mine else ""
+    record = AgentRecord(agent=agent, principal=owner, seen_t=work.now, active_t=work.now)
     work.agents.insert(record)
     work.events.append(
         EventName.AGENT_REGISTERED,

@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from kyros_collab_server.kernel.ids import Text
+from kyros_collab_server.kernel.ids import Text, clean_text
 
 MAX_EVENT_BYTES = 65_536
 MAX_DETAILS_BYTES = 16_384
@@ -61,6 +61,7 @@ TargetName = Annotated[
         pattern=r"^[a-z]+:[^\s\x00-\x1f]+$",
         description="What it is about: task:<id>, lease:<lock_id>, agent:<name>, …",
     ),
+    AfterValidator(clean_text),
 ]
 Seq = Annotated[int, Field(ge=0, le=9_007_199_254_740_991, description="Position in the log.")]
 EventTypes = Annotated[
@@ -123,8 +124,8 @@ class EventFilter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     types: EventTypes | None = None
-    actor: Annotated[str, Field(max_length=160)] | None = None
-    target: Annotated[str, Field(max_length=256)] | None = None
+    actor: Annotated[Text, Field(max_length=160)] | None = None
+    target: Annotated[Text, Field(max_length=256)] | None = None
 
     def admits(self, event: str, actor: str, target: str | None) -> bool:
         """True when an event with these columns passes."""

@@ -191,15 +191,17 @@ def fence(
 ) -> LeaseRecord | None:
     """The caller may write: it holds the live lease with this token, or there is no lease at all.
 
+    A holder whose lease went stale may not, even if nobody has reclaimed it yet.
+
     Returns the live lease, or None when the resource is free and no token was offered.
 
     Raises:
         WriteFenced: anything else; the door logs it.
     """
-    live = next(
-        (one for one in work.leases.held_on(resource) if rules.is_live(one, work.now)), None
-    )
-    if live is None and offered is None:
+    held = work.leases.held_on(resource)
+    live = next((one for one in held if rules.is_live(one, work.now)), None)
+    outlived = any(one.holder == work.actor for one in held) and live is None
+    if live is None and offered is None and not outlived:
         return None
     if live is None or not rules.passes_fence(live, work.actor, offered):
         current = work.leases.highest_token(resource)

@@ -45,7 +45,7 @@ from kyros_collab_server.features.tasks.pasts import (
 )
 from kyros_collab_server.features.tasks.ports import TaskWork
 from kyros_collab_server.features.tasks.rules import TaskRecord
-from kyros_collab_server.kernel.errors import IfMatchRequired, NotFound
+from kyros_collab_server.kernel.errors import IfMatchRequired, Invalid, NotFound
 from kyros_collab_server.kernel.operation import operation
 from kyros_collab_server.kernel.principal import Scope
 
@@ -213,7 +213,7 @@ def _changes(task: Task, command: UpdateTask) -> dict[str, Any]:
     for name in patch.model_fields_set:
         value = getattr(patch, name)
         if value is None and name not in _EMPTY:
-            continue
+            raise Invalid(name, "cannot be empty")
         changes[name] = _EMPTY[name] if value is None else value
     if changes.get("definition_of_done"):
         changes["definition_of_done"] = rules.checklist(changes["definition_of_done"])

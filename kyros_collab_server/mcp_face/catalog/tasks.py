@@ -253,8 +253,9 @@ TOOLS = (
                 "items": {"type": "string"},
                 "description": "Ids of finished items.",
             },
-            "fencing_token": "",
+            "fencing_token": {"type": "integer"},
         },
+        required=("task_id", "if_match"),
     ),
     ToolSpec(
         name="task_transition",
@@ -269,7 +270,7 @@ TOOLS = (
         always_load=True,
         notes={
             "task_id": "",
-            "fencing_token": "Needed while you hold it.",
+            "fencing_token": {"type": "integer", "description": "Needed while you hold it."},
             "handoff": "Markdown: what is done and checked, what is open, why.",
             "if_match": "",
         },
