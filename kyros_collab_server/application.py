@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel
 
 from kyros_collab_server.admission import SYSTEM, Admission
+from kyros_collab_server.features.events import checkpoints
 from kyros_collab_server.features.identity import service as identity
 from kyros_collab_server.features.leases import holding
 from kyros_collab_server.kernel.errors import (
@@ -290,12 +291,15 @@ class Kyros:
         await self._store.write(SYSTEM, lambda work: work.replays.prune(REPLAYED_MS))
 
     async def sweep(self) -> None:
-        """In every workspace stale leases are reclaimed and agents' statuses right."""
+        """In every workspace stale leases are reclaimed, statuses right, and the log is signed."""
         for workspace in await self._admission.workspaces():
             system = replace(SYSTEM, workspace=workspace, face="duty")
             due: bool = await self._store.read(system, holding.sweep_is_due)
             while due:
                 due = await self._store.write(system, holding.sweep)
+            due = await self._store.read(system, checkpoints.is_due)
+            while due:
+                due = await self._store.write(system, checkpoints.sign)
 
 
 def _look_at(writing: "asyncio.Future[Any]") -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from kyros_collab_server.adapters.change_feed import postgres, sqlite
 from kyros_collab_server.adapters.change_feed.feed import ChangeFeed
+from kyros_collab_server.adapters.signing import CheckpointSigner
 from kyros_collab_server.application import Check, Kyros
 from kyros_collab_server.features.identity import service as identity
 from kyros_collab_server.features.identity.model import (
@@ -96,6 +97,7 @@ async def open_kyros(
         deliver=messages.deliver,
         lease_ended=(tasks.requeue,),
         late_result=holding.check_late_result,
+        signer_of=CheckpointSigner,
     )
     running: list[asyncio.Task[None]] = []
     listener: postgres.Listener | None = None

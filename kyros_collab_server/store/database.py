@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kyros_collab_server.features.events.ports import Delivery, LateResults
+from kyros_collab_server.features.events.ports import Delivery, LateResults, Signer
 from kyros_collab_server.features.leases.ports import LeaseEnded
 from kyros_collab_server.kernel.errors import KyrosError
 from kyros_collab_server.kernel.paging import CursorSeal
@@ -148,6 +148,7 @@ def open_database(
     deliver: Delivery,
     lease_ended: Sequence[LeaseEnded],
     late_result: LateResults,
+    signer_of: Callable[[bytes], Signer],
 ) -> Database:
     """Migrate the store and open it.
 
@@ -187,6 +188,7 @@ def open_database(
         deliver=deliver,
         lease_ended=lease_ended,
         late_result=late_result,
+        signer=signer_of(secret),
     )
     return Database(options, shared, clock)
 

@@ -7,7 +7,7 @@ from pysqlite3 import dbapi2 as sqlite
 
 from kyros_collab_server.store import engine
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The revision that this release brings; a test holds it against the migrations."""
 CURRENT = "SELECT version_num FROM alembic_version"
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from kyros_collab_server.features.events.ports import Delivery, LateResults
+from kyros_collab_server.features.events.ports import Delivery, LateResults, Signer
 from kyros_collab_server.features.leases.ports import LeaseEnded
 from kyros_collab_server.kernel.etag import kind_etag
 from kyros_collab_server.kernel.paging import CursorSeal
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.time import rfc3339
 from kyros_collab_server.store.agents import SqlAgents, SqlInboxes
+from kyros_collab_server.store.checkpoints import SqlCheckpoints
 from kyros_collab_server.store.dialect import Db, Row
 from kyros_collab_server.store.events import COLUMNS, EMPTY, HEAD, LogHead, SqlEventLog
 from kyros_collab_server.store.identity import SqlKeys, SqlWorkspaces
@@ -46,6 +47,7 @@ class Shared:
     deliver: Delivery
     lease_ended: Sequence[LeaseEnded]
     late_result: LateResults
+    signer: Signer
     kind_etags: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
 
 
@@ -129,6 +131,7 @@ class SqlWork:
         self.deliver = batch.shared.deliver
         self.late_result = batch.shared.late_result
         self.lease_ended = batch.shared.lease_ended
+        self.signer = batch.shared.signer
 
     @cached_property
     def now(self) -> int:
@@ -169,6 +172,11 @@ class SqlWork:
     def roster(self) -> SqlAgents:
         """The agents as those who can be written to."""
         return self.agents
+
+    @cached_property
+    def checkpoints(self) -> SqlCheckpoints:
+        """The signed checkpoints of the workspace."""
+        return SqlCheckpoints(self)
 
     @cached_property
     def inboxes(self) -> SqlInboxes:

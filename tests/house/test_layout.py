@@ -13,6 +13,7 @@ CORE = Path("kyros_collab_server")
 KERNEL = {"work", "operation", "principal", "errors", "etag", "ids", "paging", "time"}
 FEATURE_FILES = {"model", "errors", "rules", "ports", "service"}
 ONE_MORE = {
+    "events": {"checkpoints", "summaries", "verifying"},
     "leases": {"globs", "holding", "waiting"},
     "tasks": {"boards", "briefs", "chains", "claims", "moves", "pasts"},
 }  # ADR 0002

@@ -1,7 +1,7 @@
 """Events: one line each of a workspace's append-only log."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -11,6 +11,10 @@ MAX_EVENT_BYTES = 65_536
 MAX_DETAILS_BYTES = 16_384
 GENESIS = "0" * 64
 """`prev_hash` of the first event of a workspace."""
+CHECKPOINT_EVENTS = 1_000
+"""A checkpoint is made at least once in so many events."""
+CHECKPOINT_MS = 60_000
+"""An event stands this long, in milliseconds, before a checkpoint covers it."""
 
 
 class EventName(StrEnum):
@@ -190,3 +194,56 @@ class ReadHead(BaseModel):
     """Ask for the head of the log."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Checkpoint(BaseModel):
+    """A signed statement: at this seq the log of this workspace had this hash.
+
+    `signature` is Ed25519 over the RFC 8785 text of all other members, in base64url.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    workspace: str
+    seq: int
+    hash: str
+    ts: str
+    key_id: str
+    signature: str
+
+
+class CheckpointKey(BaseModel):
+    """A public key that checkpoints are signed by, as a JSON Web Key (RFC 8037).
+
+    `kid` is its thumbprint (RFC 7638), so a key cannot take another's name.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kid: str
+    kty: Literal["OKP"] = "OKP"
+    crv: Literal["Ed25519"] = "Ed25519"
+    alg: Literal["EdDSA"] = "EdDSA"
+    x: str
+
+
+class ReadCheckpoints(BaseModel):
+    """Ask for the checkpoints after a seq, in order of seq."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: Seq = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class Checkpoints(BaseModel):
+    """Checkpoints in order of seq, and every public key that one was ever signed by.
+
+    `next_cursor` is the `after` of the next page; null when there is none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    data: list[Checkpoint]
+    keys: list[CheckpointKey]
+    next_cursor: str | None = None

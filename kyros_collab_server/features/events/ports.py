@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from kyros_collab_server.features.events.model import AppendEvent, Event, EventFilter, Head
+from kyros_collab_server.features.events.model import (
+    AppendEvent,
+    Checkpoint,
+    CheckpointKey,
+    Event,
+    EventFilter,
+    Head,
+)
 from kyros_collab_server.kernel.work import Work
 
 
@@ -48,6 +55,38 @@ class EventLog(Protocol):
         ...
 
 
+class CheckpointBook(Protocol):
+    """The signed checkpoints of the work's workspace, and the public keys of the deployment."""
+
+    def last_seq(self) -> int:
+        """The seq of the newest checkpoint; 0 when there is none."""
+        ...
+
+    def event_at(self, seq: int) -> tuple[str, int] | None:
+        """Hash and steady time in ms of the event of this seq, or None."""
+        ...
+
+    def after(self, seq: int, limit: int) -> list[Checkpoint]: ...
+    def keys(self) -> list[CheckpointKey]: ...
+    def add(self, checkpoint: Checkpoint) -> None: ...
+    def publish(self, key: CheckpointKey) -> None:
+        """The key is among the published ones, once."""
+        ...
+
+
+class Signer(Protocol):
+    """Signs with the deployment's key."""
+
+    @property
+    def key(self) -> CheckpointKey:
+        """The public half."""
+        ...
+
+    def sign(self, text: str) -> str:
+        """The Ed25519 signature of the text's UTF-8 bytes, in base64url."""
+        ...
+
+
 class Delivery(Protocol):
     """Puts an addressed event into inboxes; the messages feature does."""
 
@@ -69,6 +108,15 @@ class LogWork(Work, Protocol):
 
     @property
     def events(self) -> EventLog: ...
+
+
+class CheckpointWork(LogWork, Protocol):
+    """A work that can sign where the log stands."""
+
+    @property
+    def checkpoints(self) -> CheckpointBook: ...
+    @property
+    def signer(self) -> Signer: ...
 
 
 class EventWork(LogWork, Protocol):

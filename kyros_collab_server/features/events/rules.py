@@ -10,6 +10,7 @@ from kyros_collab_server.features.events.model import (
     MAX_EVENT_BYTES,
     RESERVED_PREFIXES,
     AppendEvent,
+    Checkpoint,
     EventName,
 )
 from kyros_collab_server.kernel.errors import Invalid, TooLarge
@@ -88,3 +89,8 @@ def chain(prev_hash: str, line: dict[str, Any]) -> tuple[str, str]:
     if len(raw) > MAX_EVENT_BYTES:
         raise TooLarge("event", MAX_EVENT_BYTES, "bytes")
     return body, hashlib.sha256(prev_hash.encode() + raw).hexdigest()
+
+
+def signed_text(checkpoint: Checkpoint) -> str:
+    """The exact text that a checkpoint's signature covers: its JCS without `signature`."""
+    return canonical(checkpoint.model_dump(mode="json", exclude={"signature"}))

@@ -1,6 +1,7 @@
 """The log's operations: append and read."""
 
 from kyros_collab_server.features.events import rules
+from kyros_collab_server.features.events.checkpoints import checkpoints
 from kyros_collab_server.features.events.model import (
     Appended,
     AppendEvent,
@@ -16,6 +17,8 @@ from kyros_collab_server.kernel.errors import Invalid
 from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
 from kyros_collab_server.kernel.time import rfc3339, wall_ms_of
+
+__all__ = ["append", "checkpoints", "find_seq", "head", "read", "seq_of"]
 
 
 @operation(Scope.EVENTS_WRITE)

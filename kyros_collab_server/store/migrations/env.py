@@ -2,11 +2,12 @@
 
 from alembic import context
 
-from kyros_collab_server.store import agents, events, identity, leases, tasks, waiters
+from kyros_collab_server.store import agents, checkpoints, events, identity, leases, tasks, waiters
 from kyros_collab_server.store.schema import metadata
 
 TABLES = (
     agents.AgentRow,
+    checkpoints.CheckpointRow,
     events.EventRow,
     identity.KeyRow,
     leases.LeaseRow,
