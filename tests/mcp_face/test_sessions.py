@@ -1,5 +1,7 @@
 """Handshake sessions and rates: whose they are, how many there may be, how they end."""
 
+from pathlib import Path
+
 import pytest
 
 from kyros_collab_server.features.identity import service as identity
@@ -7,7 +9,15 @@ from kyros_collab_server.features.identity.model import RevokeKey
 from kyros_collab_server.mcp_face.gate import CallRate
 from kyros_collab_server.mcp_face.sdk_gaps import SESSIONS_PER_PRINCIPAL
 from kyros_collab_server.settings import Settings
-from tests.mcp_face.conftest import HANDSHAKE, INITIALIZE, Product, modern_call, serving
+from tests.mcp_face.conftest import (
+    ERAS,
+    HANDSHAKE,
+    INITIALIZE,
+    Product,
+    answer_of,
+    modern_call,
+    serving,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -106,3 +116,19 @@ async def test_the_stateless_handshake_needs_no_session_and_holds_no_stream(
             assert len(listed.tools) == 12
             board = await client.call_tool("board_show", {})
             assert not board.is_error
+
+
+async def test_on_postgres_the_handshake_is_stateless_and_the_loop_the_same(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data", database_url=postgres_url)
+    async with serving(settings) as product:
+        token = await product.key("ana")
+        async with product.raw(token) as http:
+            opened = await http.post("/mcp", json=INITIALIZE, headers=HANDSHAKE)
+            assert "mcp-session-id" not in opened.headers
+        for era in ERAS:
+            async with product.client(token, era) as client:
+                await client.session.call_tool("task_create", {"tasks": [{"title": "One"}]})
+                claim = answer_of(await client.session.call_tool("task_claim", {}))
+                assert claim["task"]["assignee"] == "agent:ana"
