@@ -49,6 +49,13 @@ def grant_set(
     """
     if (refusal := conflict(work, resources)) is not None:
         raise refusal
+    _check_room(work, resources)
+    return [_grant(work, resource, ttl_seconds, task_id) for resource in resources]
+
+
+def _check_room(work: LeaseWork, resources: Sequence[str]) -> None:
+    if work.leases.count_held_by(work.actor) + len(resources) <= MAX_LEASES_PER_HOLDER:
+        return
     mine = {
         lease.resource
         for lease in work.leases.held_by(work.actor)
@@ -56,7 +63,6 @@ def grant_set(
     }
     if len(mine.union(resources)) > MAX_LEASES_PER_HOLDER:
         raise TooLarge("leases of one holder", MAX_LEASES_PER_HOLDER, "leases")
-    return [_grant(work, resource, ttl_seconds, task_id) for resource in resources]
 
 
 def _grant(work: LeaseWork, resource: str, ttl_seconds: int, task_id: str | None) -> LeaseRecord:
