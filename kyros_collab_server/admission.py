@@ -28,7 +28,7 @@ class Admission:
     def __init__(self, read: Run, write: Run) -> None:
         self._read = read
         self._write = write
-        self._records: dict[str, tuple[float, Any]] = {}
+        self._records: dict[str, tuple[float, Any, frozenset[Scope]]] = {}
         self._names: tuple[float, frozenset[str]] | None = None
 
     def forget(self) -> None:
@@ -54,22 +54,22 @@ class Admission:
             NotFound: the workspace is unknown, or not one of the key's.
             Invalid: the agent name breaks its rule.
         """
-        record = await self._record_of(token)
-        workspaces = tuple(record.workspaces)
+        record, scopes = await self._record_of(token)
+        workspaces: tuple[str, ...] = record.workspaces
         first = workspaces[0] if workspaces[0] != "*" else DEFAULT_WORKSPACE
         chosen = workspace or first
         if not ("*" in workspaces or chosen in workspaces):
             raise NotFound("workspace")
-        if chosen not in await self.workspaces():
+        if not self._knows(chosen) and chosen not in await self.workspaces():
             self._names = None
             if chosen not in await self.workspaces():
                 raise NotFound("workspace")
         return Principal(
             id=record.principal,
-            scopes=frozenset(Scope(scope) for scope in record.scopes),
+            scopes=scopes,
             workspace=chosen,
             workspaces=workspaces,
-            agent=_agent_name(agent) or record.agent or record.name,
+            agent=_agent_name(agent) if agent else record.agent or record.name,
             face=face,
             request_id=request_id or new_request_id(),
             trace_id=trace_id,
@@ -99,6 +99,11 @@ class Admission:
             client=client,
         )
 
+    def _knows(self, workspace: str) -> bool:
+        now = asyncio.get_running_loop().time()
+        names = self._names
+        return names is not None and now - names[0] < CACHED_SECONDS and workspace in names[1]
+
     async def workspaces(self) -> frozenset[str]:
         """The names of all workspaces, as of a few seconds ago at most."""
         now = asyncio.get_running_loop().time()
@@ -107,33 +112,32 @@ class Admission:
             self._names = (now, frozenset(names))
         return self._names[1]
 
-    async def _record_of(self, token: str) -> Any:
+    async def _record_of(self, token: str) -> tuple[Any, frozenset[Scope]]:
         if not token.isascii():
             raise _not_valid()
         digest = sha256_hex(token)
         now = asyncio.get_running_loop().time()
         cached = self._records.get(digest)
         if cached is not None and now - cached[0] < CACHED_SECONDS:
-            return cached[1]
+            return cached[1], cached[2]
         record = await self._read(SYSTEM, lambda work: identity.admitted(work, token))
         if record is None:
             self._records.pop(digest, None)
             raise _not_valid()
         if len(self._records) >= CACHED_TOKENS:
             self._records.clear()
-        self._records[digest] = (now, record)
+        scopes = frozenset(Scope(scope) for scope in record.scopes)
+        self._records[digest] = (now, record, scopes)
         if await self._read(SYSTEM, lambda work: identity.use_is_due(work, record)):
             await self._write(SYSTEM, lambda work: identity.used(work, record.id))
-        return record
+        return record, scopes
 
 
 def _not_valid() -> Unauthenticated:
     return Unauthenticated("The credentials are not valid.", fix="Ask an admin for a key.")
 
 
-def _agent_name(name: str | None) -> str | None:
-    if name is None:
-        return None
+def _agent_name(name: str) -> str:
     try:
         return _AGENT_NAME.validate_python(name)
     except ValidationError:

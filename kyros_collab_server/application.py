@@ -69,6 +69,9 @@ class Store(Protocol):
     def epoch(self) -> str: ...
     async def write(self, principal: Principal, *units: Unit) -> Any: ...
     async def read(self, principal: Principal, unit: Unit) -> Any: ...
+    def stamp(self) -> int | None:
+        """A number that is another after any commit of any process; None where none is cheap."""
+        ...
 
 
 class Health(BaseModel):
@@ -99,6 +102,7 @@ class Kyros:
         self._checks = checks
         self._touched: dict[tuple[str, str, str, bool], float] = {}
         self._admission = Admission(store.read, store.write)
+        self._kind_etags: dict[tuple[str, str], tuple[int, str]] = {}
         self._in_flight: set[tuple[str, ...]] = set()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -278,7 +282,13 @@ class Kyros:
     async def kind_etag(self, kind: str, *, actor: Principal) -> str:
         """The strong tag of all `tasks`, `locks` or `agents` of the caller's workspace."""
         actor.require(frozenset({Scope.TASKS_READ}))
+        stamp = self._store.stamp()
+        known = self._kind_etags.get((actor.workspace, kind))
+        if stamp is not None and known is not None and known[0] == stamp:
+            return known[1]
         etag: str = await self._store.read(actor, lambda work: work.kind_etag(kind))
+        if stamp is not None:
+            self._kind_etags[actor.workspace, kind] = (stamp, etag)
         return etag
 
     async def health(self) -> Health:

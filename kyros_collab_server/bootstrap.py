@@ -104,8 +104,8 @@ async def open_kyros(
     try:
         feed = ChangeFeed(lambda names: asyncio.to_thread(database.heads, names))
         database.on_commit(partial(_tell, feed))
-        if probe := database.probe():
-            running.append(asyncio.create_task(sqlite.follow_file(feed, probe)))
+        if not database.on_postgres:
+            running.append(asyncio.create_task(sqlite.follow_file(feed, database.stamp)))
         else:
             listener = postgres.Listener(feed, database.listening_connection)
             listener.start()

@@ -19,12 +19,14 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import LATEST_MODERN_VERSION
 from pydantic import BaseModel
 
-from kyros_collab_server.kernel.errors import Kind, KyrosError
+from kyros_collab_server.kernel.errors import Unauthenticated
 from kyros_collab_server.mcp_face.caller import client_name
 from kyros_collab_server.mcp_face.keeper import LeaseKeeper
 from kyros_collab_server.mcp_face.pipes import serve_pipes
 from kyros_collab_server.mcp_face.sdk_gaps import no_root_log_lines
 from kyros_collab_server.mcp_face.server import PATH
+from kyros_collab_server.mcp_face.steady import Steady, unreachable
+from kyros_collab_server.mcp_face.tool_errors import PROBLEM, spoken
 from kyros_collab_server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,30 +36,17 @@ CONNECT_SECONDS = 10.0
 LONGEST_ANSWER_SECONDS = 60.0
 
 
-class ServerUnreachable(KyrosError):
-    """The server that `KYROS_URL` names does not answer as a Kyros server."""
-
-    code = "server_unreachable"
-    kind = Kind.UNAVAILABLE
-    retryable = True
-
-
-class Refused(KyrosError):
-    """The server that `KYROS_URL` names refuses this caller."""
-
-    code = "unauthenticated"
-    kind = Kind.UNAUTHENTICATED
-
-
 async def run_bridge(settings: Settings, *, version: str) -> None:
     """Serve one MCP client on stdin and stdout, each call forwarded to the server.
 
     Raises:
         ServerUnreachable: nobody answers at `KYROS_URL`, or not as a Kyros server.
-        Refused: the server does not accept `KYROS_TOKEN`.
+        Unauthenticated: the server does not accept `KYROS_TOKEN`.
     """
     timeout = httpx2.Timeout(CONNECT_SECONDS, read=LONGEST_ANSWER_SECONDS)
-    async with httpx2.AsyncClient(headers=headers_of(settings), timeout=timeout) as http:
+    async with httpx2.AsyncClient(
+        headers=headers_of(settings), timeout=timeout, transport=Steady(settings.url)
+    ) as http:
         bridge = Bridge(endpoint_of(settings.url), http)
         await bridge.discover()
         server = bridge.server(version)
@@ -108,34 +97,30 @@ class Bridge:
 
         Raises:
             ServerUnreachable: nobody answers, or not as a Kyros server.
-            Refused: the server does not accept the token.
+            Unauthenticated: the server does not accept the token.
         """
         envelope = {
             types.PROTOCOL_VERSION_META_KEY: LATEST_MODERN_VERSION,
             types.CLIENT_CAPABILITIES_META_KEY: {},
         }
         method = "server/discover"
-        try:
-            response = await self._http.post(
-                self._url,
-                json={"jsonrpc": "2.0", "id": 0, "method": method, "params": {"_meta": envelope}},
-                headers={
-                    "Accept": "application/json, text/event-stream",
-                    "MCP-Protocol-Version": LATEST_MODERN_VERSION,
-                    "Mcp-Method": method,
-                },
-            )
-        except httpx2.HTTPError as error:
-            raise _unreachable(self._url, type(error).__name__) from None
+        response = await self._http.post(
+            self._url,
+            json={"jsonrpc": "2.0", "id": 0, "method": method, "params": {"_meta": envelope}},
+            headers={
+                "Accept": "application/json, text/event-stream",
+                "MCP-Protocol-Version": LATEST_MODERN_VERSION,
+                "Mcp-Method": method,
+            },
+        )
         try:
             answer = response.json()
             if response.status_code in (401, 403):
-                raise Refused(
-                    str(answer["error"]["message"]), fix="Set KYROS_TOKEN to a valid key."
-                )
+                message = str(answer["error"]["message"])
+                raise Unauthenticated(message, fix="Set KYROS_TOKEN to a valid key.")
             self._discovered = types.DiscoverResult.model_validate(answer["result"])
         except (ValueError, KeyError, TypeError):
-            raise _unreachable(self._url, f"HTTP {response.status_code}") from None
+            raise unreachable(self._url, f"HTTP {response.status_code}") from None
 
     def server(self, version: str) -> Server[Any]:
         """The server that the host sees: it forwards, and knows nothing itself."""
@@ -173,7 +158,14 @@ class Bridge:
         asked = types.CallToolRequest(
             params=types.CallToolRequestParams(name=params.name, arguments=params.arguments)
         )
-        return await self._forwarded(message, asked, types.CallToolResult)
+        try:
+            return await self._forwarded(message, asked, types.CallToolResult)
+        except MCPError as error:
+            # What the server's gate refuses is for the model, too: it can wait, or say why.
+            problem = error.data.get(PROBLEM) if isinstance(error.data, dict) else None
+            if problem is None:
+                raise
+            return spoken(problem)
 
     async def _read_resource(
         self, message: ServerRequestContext[Any, Any], params: types.ReadResourceRequestParams
@@ -244,10 +236,3 @@ class RemoteHoldings:
         renewed = await self._bridge.call("lease_renew", {})
         for lost in (renewed or {}).get("lost", []):
             log.warning("lease_lost", extra={"lock_id": lost.get("lock_id")})
-
-
-def _unreachable(url: str, reason: str) -> ServerUnreachable:
-    return ServerUnreachable(
-        f"No server answers at {url} ({reason}).",
-        fix="Start one with kyros serve, or correct KYROS_URL.",
-    )

@@ -7,14 +7,14 @@ import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.streamable_http import REQUEST_CANCELLED
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
+from mcp_types import INVALID_PARAMS
 from pydantic import ValidationError
 
 from kyros_collab_server.kernel.errors import KyrosError
-from kyros_collab_server.kernel.ids import new_id, new_request_id
+from kyros_collab_server.kernel.ids import new_request_id
 from kyros_collab_server.mcp_face.caller import CALLER, Callers
 from kyros_collab_server.mcp_face.listing import Listing
-from kyros_collab_server.mcp_face.tool_errors import protocol_error
+from kyros_collab_server.mcp_face.tool_errors import Incident, protocol_error
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +70,10 @@ class FrontDesk:
             raise
         except Exception:
             # The handshake leg would send the exception's own text.
-            incident = new_id("inc")
-            extra = {"method": ctx.method, "incident": incident}
+            incident = Incident()
+            extra = {"method": ctx.method, "incident": incident.incident_id}
             log.exception("message_crashed", extra=extra)
-            raise MCPError(INTERNAL_ERROR, f"Internal error, incident {incident}") from None
+            raise protocol_error(incident, caller.principal.request_id) from None
         finally:
             CALLER.reset(token)
 

@@ -32,8 +32,11 @@ _JSONRPC: dict[Kind, int] = {
     Kind.UNAVAILABLE: INTERNAL_ERROR,
     Kind.RATE_LIMITED: INTERNAL_ERROR,
 }
-_SAID = {"retry_after_seconds", "rule", "nearest", "expires_in_ms", "expires_at"}
-"""Facts that the text says in other words."""
+_SAID = {
+    *("type", "title", "status", "code", "detail", "fix", "request_id", "retryable"),
+    *("retry_after_seconds", "rule", "nearest", "expires_in_ms", "expires_at"),
+}
+"""What the text says in other words, or is for programs only."""
 _TOO_LARGE = {"current": dict}
 """A whole task is for programs; the text carries what differs."""
 
@@ -58,35 +61,36 @@ def problem(error: KyrosError, request_id: str) -> dict[str, Any]:
 
 def refused(error: KyrosError, request_id: str) -> CallToolResult:
     """Cause, fix and retryable as text; the problem object for programs in `_meta`."""
-    text = f"{error.code}: {error.detail}\n"
-    if error.fix:
-        text += f"Fix: {error.fix}{'' if error.fix.endswith(('.', '?', ')')) else '.'} "
-    text += f"retryable={str(error.retryable).lower()}"
-    if (wait := error.retry_after_seconds) is not None:
+    return spoken(problem(error, request_id))
+
+
+def spoken(body: Mapping[str, Any]) -> CallToolResult:
+    """The tool result that a problem object amounts to, wherever it was made."""
+    text = f"{body['code']}: {body['detail']}\n"
+    if fix := body.get("fix"):
+        text += f"Fix: {fix}{'' if fix.endswith(('.', '?', ')')) else '.'} "
+    text += f"retryable={str(body['retryable']).lower()}"
+    if (wait := body.get("retry_after_seconds")) is not None:
         text += f" retry_after_seconds={wait}"
-    if facts := _spoken(error.facts, text):
+    if facts := _facts_of(body, text):
         text += f"\n{facts}"
-    return _failed(text, problem(error, request_id))
+    return _failed(text, dict(body))
 
 
-def crashed(request_id: str) -> tuple[str, CallToolResult]:
-    """An incident id for the log, and an answer that tells nothing else."""
-    incident = new_id("inc")
-    body = {
-        "type": "/problems/internal_error",
-        "title": "Something failed inside the server",
-        "status": 500,
-        "code": "internal_error",
-        "detail": f"Incident {incident}.",
-        "request_id": request_id,
-        "incident": incident,
-        "retryable": False,
-    }
-    text = (
-        f"internal_error: something failed inside the server, incident {incident}.\n"
-        "Fix: look at the state before you repeat the call. retryable=false"
-    )
-    return incident, _failed(text, body)
+class Incident(KyrosError):
+    """The server failed; the incident id finds it in the log."""
+
+    code = "incident"
+    kind = Kind.UNAVAILABLE
+    status = 500
+
+    def __init__(self) -> None:
+        self.incident_id = new_id("in")
+        super().__init__(
+            "The call did not end as it should.",
+            fix="Look at the state before you repeat the call, and report the incident id.",
+            incident_id=self.incident_id,
+        )
 
 
 def protocol_error(error: KyrosError, request_id: str, **more: Any) -> MCPError:
@@ -104,10 +108,10 @@ def _failed(text: str, body: dict[str, Any]) -> CallToolResult:
     )
 
 
-def _spoken(facts: Mapping[str, Any], text: str) -> str:
+def _facts_of(body: Mapping[str, Any], text: str) -> str:
     """`name=value` for the facts that the sentence does not hold yet."""
     words = []
-    for name, value in facts.items():
+    for name, value in body.items():
         if name in _SAID or isinstance(value, _TOO_LARGE.get(name, ())):
             continue
         spelled = (

@@ -192,12 +192,14 @@ class KyrosTool(Tool):
         except KyrosError as refusal:
             return tool_errors.refused(refusal, actor.request_id)
         except Exception:
-            incident, result = tool_errors.crashed(actor.request_id)
-            log.exception(
-                "tool_crashed",
-                extra={"tool": self.name, "incident": incident, "request_id": actor.request_id},
-            )
-            return result
+            incident = tool_errors.Incident()
+            extra = {
+                "tool": self.name,
+                "incident": incident.incident_id,
+                "request_id": actor.request_id,
+            }
+            log.exception("tool_crashed", extra=extra)
+            return tool_errors.refused(incident, actor.request_id)
         finally:
             frame = {
                 "client": actor.client,

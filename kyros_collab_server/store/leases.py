@@ -73,6 +73,9 @@ GET = f"{_SELECT} AND lock_id = :lock_id"
 HELD_ON = f"{_HELD_NOW} AND resource = :resource"
 HELD_PATHS = f"{_HELD_NOW} AND is_path = 1"
 HELD_BY = f"{_HELD_NOW} AND holder = :holder ORDER BY fencing_token"
+COUNT_HELD_BY = """
+SELECT count(*) FROM leases WHERE workspace = :workspace AND ended IS NULL AND holder = :holder
+"""
 HELD_FOR = f"{_HELD_NOW} AND task_id = :task_id ORDER BY fencing_token"
 HELD = f"{_HELD_NOW} ORDER BY resource, fencing_token"
 STALE = f"{_HELD_NOW} AND expires_t < :now ORDER BY expires_t LIMIT :limit"
@@ -121,6 +124,11 @@ class SqlLeases:
     def held_by(self, holder: str) -> list[LeaseRecord]:
         """Held leases of a holder, in order of grant."""
         return self._all(HELD_BY, holder=holder)
+
+    def count_held_by(self, holder: str) -> int:
+        """How many leases a holder holds, stale ones included."""
+        row = self._db.one(COUNT_HELD_BY, {**self._here, "holder": holder})
+        return int(row[0]) if row else 0
 
     def held_for(self, task_id: str) -> list[LeaseRecord]:
         """Held leases that came with the claim of a task, in order of grant."""

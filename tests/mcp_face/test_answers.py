@@ -126,10 +126,12 @@ async def test_a_crash_gives_an_incident_and_nothing_else(
         monkeypatch.setattr(product.kyros, "perform", broken)
         result = await ana.session.call_tool("board_show", {})
         problem = problem_of(result)
-        assert problem["code"] == "internal_error"
-        assert problem["incident"] in text_of(result)
+        assert problem["code"] == "incident"
+        assert problem["status"] == 500
+        assert problem["incident_id"] in text_of(result)
         assert "secret" not in result.model_dump_json()
         with pytest.raises(MCPError) as crashed:
             await ana.session.read_resource("kyros://board")
         assert "secret" not in str(crashed.value)
-        assert "incident" in str(crashed.value)
+        assert crashed.value.code == -32603
+        assert crashed.value.data["kyros/problem"]["incident_id"]

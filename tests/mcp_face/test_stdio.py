@@ -19,7 +19,14 @@ from mcp_types import Implementation
 
 from kyros_collab_server.mcp_face.caller import made_up_name
 from kyros_collab_server.mcp_face.keeper import LeaseKeeper
-from tests.mcp_face.conftest import MODERN, WAIT, Product, answer_of, problem_of, text_of
+from tests.mcp_face.conftest import (
+    MODERN,
+    WAIT,
+    Product,
+    answer_of,
+    problem_of,
+    text_of,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -143,39 +150,6 @@ async def test_stdout_carries_the_protocol_and_nothing_else(environment: Environ
     assert rest == b""
     assert b"Traceback" not in errors
     assert process.returncode == 0
-
-
-async def test_the_bridge_forwards_calls_reads_and_refusals(
-    product: Product, environment: Environment, era: str
-) -> None:
-    token = await product.key("ana")
-    async with started(environment, era, url=product.url, token=token, agent="ana-2") as client:
-        assert len((await client.list_tools()).tools) == 12
-        await call(client, "task_create", tasks=[{"title": "One"}])
-        claim = await call(client, "task_claim")
-        assert claim["task"]["assignee"] == "agent:ana-2"
-        refused = await client.session.call_tool("task_claim", {"task": "T-1"})
-        assert problem_of(refused)["nearest"] == "task_id"
-        assert len((await client.list_resources()).resources) == 7
-        assert (await client.list_resource_templates()).resource_templates
-        (content,) = (await client.session.read_resource("kyros://tasks/T-1")).contents
-        assert json.loads(content.text)["title"] == "One"  # type: ignore[union-attr]
-        with pytest.raises(MCPError) as absent:
-            await client.session.read_resource("kyros://nope")
-        assert absent.value.code == -32602
-        agents = (await call(client, "agent_list"))["agents"]
-        (mine,) = (agent for agent in agents if agent["name"] == "ana-2")
-        assert mine["client"] == "tester"
-
-
-async def test_a_bridge_to_nowhere_ends_with_the_reason(environment: Environment) -> None:
-    env = {**environment, "KYROS_TOKEN": "x", "KYROS_URL": "http://127.0.0.1:9"}
-    ended = await anyio.run_process(
-        [sys.executable, "-m", "kyros_collab_server", "stdio"], env=env, check=False, input=b""
-    )
-    assert ended.returncode == 7
-    assert ended.stdout == b""
-    assert b"No server answers" in ended.stderr
 
 
 @pytest.mark.parametrize("way", ["store", "bridge"])

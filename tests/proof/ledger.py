@@ -73,6 +73,8 @@ class Ledger:
     leases: dict[str, dict[str, Any]] = field(default_factory=dict)
     effects: Counter[str] = field(default_factory=Counter)
     claims: Counter[str] = field(default_factory=Counter)
+    unchecked: set[str] = field(default_factory=set)
+    """Tasks that changed since their tags were last held against their fields."""
 
     def follow(self, store: Tables) -> None:
         """Everything that the log holds has been taken, and the tables say the same."""
@@ -97,6 +99,7 @@ class Ledger:
         elif name == "task_created":
             task_id = details["task"]["id"]
             assert task_id not in self.tasks, f"{seq} creates {task_id} again"
+            self.unchecked.add(task_id)
             self.tasks[task_id] = {
                 **details["task"],
                 "version": details["version"],
@@ -117,6 +120,7 @@ class Ledger:
     def _changed(self, seq: int, event: dict[str, Any]) -> None:
         task_id, details = event["target"].removeprefix("task:"), event["details"]
         task = self.tasks[task_id]
+        self.unchecked.add(task_id)
         assert details["version"] == task["version"] + 1, f"{seq} skips a version of {task_id}"
         for name, change in details["changes"].items():
             assert task[name] == change["before"], f"{seq} changes a {name} that {task_id} has not"
@@ -148,6 +152,9 @@ class Ledger:
         }
         for task in self.tasks.values():
             self._leased_as_it_says(task)
+        for task_id in self.unchecked:
+            self._tagged_as_it_is(self.tasks[task_id])
+        self.unchecked.clear()
 
     def _leased_as_it_says(self, task: dict[str, Any]) -> None:
         lock_id = task["lock_id"]
@@ -157,6 +164,8 @@ class Ledger:
             lease = self.leases[lock_id]
             assert lease["resource"] == f"task:{task['id']}"
             assert lease["holder"] == task["assignee"]
+
+    def _tagged_as_it_is(self, task: dict[str, Any]) -> None:
         public = {name: value for name, value in task.items() if name not in ("etag", "version")}
         both = (public, {**public, "version": task["version"]})
         digests = {hashlib.sha256(rfc8785.dumps(one)).hexdigest()[:32] for one in both}

@@ -48,35 +48,6 @@ class Attempt:
         return answer, response.headers.get(REPLAYED) == "true"
 
 
-class Journal:
-    """A file of what one writer sent and what it was told, a line each, in order."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("a", buffering=1, encoding="utf-8")
-
-    def sent(self, attempt: Attempt) -> None:
-        self._file.write(json.dumps({"sent": asdict(attempt)}) + "\n")
-
-    def acknowledged(self, attempt: Attempt, answer: Answer) -> None:
-        self._file.write(json.dumps({"acknowledged": attempt.key, "answer": answer}) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
-
-    def read(self) -> "Told":
-        """What the file says."""
-        told = Told()
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if "sent" in entry:
-                attempt = Attempt(**entry["sent"])
-                told.attempts[attempt.key] = attempt
-            else:
-                told.answers[entry["acknowledged"]] = entry["answer"]
-        return told
-
-
 @dataclass
 class Told:
     """A writer's calls by key, and the answers that it was given."""
@@ -88,6 +59,36 @@ class Told:
     def unknown(self) -> list[Attempt]:
         """The calls whose outcome nobody told."""
         return [one for key, one in self.attempts.items() if key not in self.answers]
+
+
+class Journal:
+    """A file of what one writer sent and what it was told, a line each, in order."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", buffering=1, encoding="utf-8")
+        self._written = path.open(encoding="utf-8")
+        self._told = Told()
+
+    def sent(self, attempt: Attempt) -> None:
+        self._file.write(json.dumps({"sent": asdict(attempt)}) + "\n")
+
+    def acknowledged(self, attempt: Attempt, answer: Answer) -> None:
+        self._file.write(json.dumps({"acknowledged": attempt.key, "answer": answer}) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+        self._written.close()
+
+    def read(self) -> Told:
+        """What the file says; only what is new in it is read again."""
+        for line in self._written:
+            entry = json.loads(line)
+            if "sent" in entry:
+                attempt = Attempt(**entry["sent"])
+                self._told.attempts[attempt.key] = attempt
+            else:
+                self._told.answers[entry["acknowledged"]] = entry["answer"]
+        return self._told
 
 
 Acknowledge = Callable[[], None]

@@ -13,7 +13,7 @@ from kyros_collab_server.adapters.change_feed.feed import (
 log = logging.getLogger(__name__)
 
 
-async def follow_file(feed: ChangeFeed, probe: Callable[[], int]) -> None:
+async def follow_file(feed: ChangeFeed, probe: Callable[[], int | None]) -> None:
     """Ring the feed at every change of `PRAGMA data_version`, until cancelled.
 
     Looks every 5 ms while somebody waits (3 µs a look), every 250 ms otherwise.

@@ -108,6 +108,16 @@ def _named(work: AgentWork, name: str) -> AgentRecord:
     return record
 
 
+def _named_fields(command: RegisterAgent | UpdateAgent, beside: set[str]) -> dict[str, Any]:
+    """The fields that a command names. Null empties role and skills, and leaves a switch alone."""
+    fields = command.model_dump(exclude_unset=True, exclude=beside)
+    if fields.get("skills", ...) is None:
+        fields["skills"] = []
+    if fields.get("paused", ...) is None:
+        del fields["paused"]
+    return fields
+
+
 def _with_status(record: AgentRecord, fields: dict[str, Any]) -> dict[str, Any]:
     paused = fields.get("paused")
     if paused is True:
@@ -131,7 +141,7 @@ def register(work: AgentWork, command: RegisterAgent) -> Agent:
     if name != work.principal.agent:
         work.principal.require(frozenset({Scope.OPERATE}))
     record = work.agents.get(name) or _enter(work, name)
-    fields = command.model_dump(exclude_unset=True, exclude={"name"})
+    fields = _named_fields(command, {"name"})
     return change(work, record, **_with_status(record, fields)).agent
 
 
@@ -147,11 +157,7 @@ def update(work: AgentWork, command: UpdateAgent) -> Agent:
     record = _named(work, command.name)
     if command.name != work.principal.agent:
         work.principal.require(frozenset({Scope.OPERATE}))
-    fields = command.model_dump(exclude_unset=True, exclude={"name", "if_match"})
-    if fields.get("skills", ...) is None:
-        fields["skills"] = []
-    if fields.get("paused", ...) is None:
-        fields.pop("paused", None)
+    fields = _named_fields(command, {"name", "if_match"})
     agent = record.agent
     if command.if_match is not None and not matches(command.if_match, agent.etag):
         shown = agent.model_dump(mode="json")

@@ -85,6 +85,12 @@ class LeaseLost(KyrosError):
         )
 
 
+_OWN_TOKEN = "Repeat with the fencing_token of your live lease, which is `current`."
+_STOP = (
+    "Stop: your lease is not the live one. Claim again, or append your output with event_append."
+)
+
+
 class WriteFenced(KyrosError):
     """The write does not come from the live lease's holder with the live token."""
 
@@ -104,8 +110,7 @@ class WriteFenced(KyrosError):
         whose = f"{holder} holds it" if holder else "nobody holds it"
         super().__init__(
             f"The write to {resource} was fenced off: {whose}.",
-            fix="Stop: your lease is not the live one. Claim again, or append your output "
-            "with event_append.",
+            fix=_OWN_TOKEN if holder == writer else _STOP,
             resource=resource,
             offered=offered,
             current=current,

@@ -81,6 +81,13 @@ def grant_set(
     """
     if (refusal := conflict(work, resources, mode, ahead)) is not None:
         raise refusal
+    _check_room(work, resources)
+    return [_grant(work, resource, ttl_seconds, task_id, mode) for resource in resources]
+
+
+def _check_room(work: LeaseWork, resources: Sequence[str]) -> None:
+    if work.leases.count_held_by(work.actor) + len(resources) <= MAX_LEASES_PER_HOLDER:
+        return
     mine = {
         lease.resource
         for lease in work.leases.held_by(work.actor)
@@ -88,7 +95,6 @@ def grant_set(
     }
     if len(mine.union(resources)) > MAX_LEASES_PER_HOLDER:
         raise TooLarge("leases of one holder", MAX_LEASES_PER_HOLDER, "leases")
-    return [_grant(work, resource, ttl_seconds, task_id, mode) for resource in resources]
 
 
 def _grant(

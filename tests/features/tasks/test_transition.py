@@ -51,10 +51,11 @@ async def test_leaving_a_leased_column_needs_the_live_token(
             with refused("write_fenced", current=token, holder="agent:ana", offered=offered):
                 await writer.move("T-1", to, offered)
     later(board, 5.001)
-    with refused("write_fenced", offered=token, holder=None, current=token):
-        await ana.move("T-1", "in_progress", token)
+    for offered in (token, None):
+        with refused("write_fenced", offered=offered, holder=None, current=token):
+            await ana.move("T-1", "in_progress", offered)
     with refused("guard_failed", guard="lease_required", status="claimed"):
-        await ana.move("T-1", "in_progress")
+        await ben.move("T-1", "in_progress")
     assert (await ana.task("T-1")).status is TaskStatus.CLAIMED
 
 

@@ -67,8 +67,10 @@ async def test_a_stale_holder_undoes_nothing(board: Board, ana: Caller) -> None:
     token = await ana.hold("T-1", ttl_seconds=5)
     moved = await ana.move("T-1", "in_progress", token)
     later(board, 6)
-    with refused("write_fenced", offered=token):
-        await ana.move("T-1", "claimed", token, undo_of=moved.seq)
-    with refused("guard_failed"):
-        await ana.move("T-1", "claimed", undo_of=moved.seq)
+    for offered in (token, None):
+        with refused("write_fenced", offered=offered, holder=None):
+            await ana.move("T-1", "claimed", offered, undo_of=moved.seq)
     assert (await ana.task("T-1")).status is TaskStatus.IN_PROGRESS
+    await board.kyros.sweep()
+    with refused("guard_failed", guard="lease_required"):
+        await ana.move("T-1", "claimed", undo_of=moved.seq)

@@ -94,8 +94,9 @@ async def test_a_token_is_refused_where_no_lease_lives(board: Board, ana: Caller
     later(board, 5)
     assert (await ana.update(task, token=token, title="in time")).title == "in time"
     later(board, 5.001)
-    with refused("write_fenced", offered=token, current=token, holder=None):
-        await ana.update(task, token=token, title="too late")
+    for offered in (token, None):
+        with refused("write_fenced", offered=offered, current=token, holder=None):
+            await ana.update(task, token=offered, title="too late")
 
 
 async def test_ticks_finish_lines_of_the_definition_of_done(ana: Caller) -> None:
