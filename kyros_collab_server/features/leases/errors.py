@@ -85,7 +85,7 @@ class LeaseLost(KyrosError):
         )
 
 
-_OWN_TOKEN = "Repeat with the fencing_token of your live lease, which is `current`."
+_YOURS = "Repeat with the fencing_token of your live lease, which is `current`."
 _STOP = (
     "Stop: your lease is not the live one. Claim again, or append your output with event_append."
 )
@@ -110,7 +110,7 @@ class WriteFenced(KyrosError):
         whose = f"{holder} holds it" if holder else "nobody holds it"
         super().__init__(
             f"The write to {resource} was fenced off: {whose}.",
-            fix=_OWN_TOKEN if holder == writer else _STOP,
+            fix=_YOURS if holder == writer else _STOP,
             resource=resource,
             offered=offered,
             current=current,
