@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from kyros_collab_server.admission import SYSTEM, Admission
 from kyros_collab_server.features.events import checkpoints
@@ -88,6 +88,8 @@ class Check(BaseModel):
     ok: bool
     ms: float
     detail: str | None = None
+    optional: bool = Field(default=False, exclude=True)
+    """True for what may fail while calls are served."""
 
 
 class Kyros:
@@ -294,7 +296,7 @@ class Kyros:
     async def health(self) -> Health:
         """How the store and the disk are at this moment."""
         checks: list[Check] = await self._checks()
-        return Health(ok=all(check.ok for check in checks), checks=checks)
+        return Health(ok=all(check.ok or check.optional for check in checks), checks=checks)
 
     async def prune(self) -> None:
         """Stored answers past their time are gone."""

@@ -16,6 +16,8 @@ from typing import Any
 
 from kyros_collab_server.adapters.change_feed import postgres, sqlite
 from kyros_collab_server.adapters.change_feed.feed import ChangeFeed
+from kyros_collab_server.adapters.follower import Follower
+from kyros_collab_server.adapters.projection import Projection
 from kyros_collab_server.adapters.signing import CheckpointSigner
 from kyros_collab_server.application import Check, Kyros
 from kyros_collab_server.features.identity import service as identity
@@ -34,6 +36,8 @@ from kyros_collab_server.kernel.time import Clock
 from kyros_collab_server.settings import Settings
 from kyros_collab_server.store import revision
 from kyros_collab_server.store.database import Database, StoreOptions, measure, open_database
+from kyros_collab_server.store.exporting import Exports
+from kyros_collab_server.store.failpoints import Failpoint
 from kyros_collab_server.store.lane import Committed
 
 log = logging.getLogger(__name__)
@@ -101,6 +105,7 @@ async def open_kyros(
     )
     running: list[asyncio.Task[None]] = []
     listener: postgres.Listener | None = None
+    follower: Follower | None = None
     try:
         feed = ChangeFeed(lambda names: asyncio.to_thread(database.heads, names))
         database.on_commit(partial(_tell, feed))
@@ -110,10 +115,15 @@ async def open_kyros(
             listener = postgres.Listener(feed, database.listening_connection)
             listener.start()
             running.append(asyncio.create_task(postgres.poll(feed)))
-        kyros = Kyros(database, feed, version=version(), checks=partial(_checks, database, options))
+        if duties and (not settings.database_url or "data_dir" in settings.model_fields_set):
+            follower = _follower(database, settings)
+        checks = partial(_checks, database, options, follower)
+        kyros = Kyros(database, feed, version=version(), checks=checks)
         first_start, credentials = await _first_start(database, settings)
         if duties:
             running.append(asyncio.create_task(_duties(kyros)))
+        if follower is not None:
+            running.append(asyncio.create_task(follower.run()))
         yield Opened(kyros, settings, credentials, first_start)
     finally:
         for task in running:
@@ -123,7 +133,18 @@ async def open_kyros(
                 await task
         if listener is not None:
             await asyncio.to_thread(listener.stop)
+        if follower is not None:
+            await follower.stop()
         await asyncio.to_thread(database.close)
+
+
+def _follower(database: Database, settings: Settings) -> Follower:
+    """What keeps the files of the data directory up to date with the default workspace."""
+    failpoint = Failpoint(settings.failpoint) if settings.failpoint else None
+    exports = Exports(database.readers, DEFAULT_WORKSPACE)
+    follower = Follower(Projection(settings.data_dir, exports, failpoint))
+    database.on_commit(lambda _: follower.ring())
+    return follower
 
 
 def version() -> str:
@@ -215,8 +236,10 @@ def _keep_token(settings: Settings, token: str) -> None:
     fresh.replace(path)
 
 
-async def _checks(database: Database, options: StoreOptions) -> list[Check]:
-    """The database answers, stands at the migration head, and its disk has room."""
+async def _checks(
+    database: Database, options: StoreOptions, follower: Follower | None
+) -> list[Check]:
+    """The database answers, stands at the migration head, its disk has room, its files keep up."""
     ms, refusal = await measure(database)
     checks = [Check(name="database", ok=refusal is None, ms=ms, detail=refusal and refusal.code)]
     began = time.perf_counter()
@@ -230,6 +253,9 @@ async def _checks(database: Database, options: StoreOptions) -> list[Check]:
         began = time.perf_counter()
         free = shutil.disk_usage(options.sqlite_path.parent).free
         checks.append(_check("disk", free >= LEAST_FREE_BYTES, began, f"{free} bytes free"))
+    if follower is not None:
+        lag = follower.lag
+        checks.append(Check(name="projection", ok=lag is None, ms=0, detail=lag, optional=True))
     return checks
 
 

@@ -14,13 +14,33 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kyros_collab_server.features.agents.model import Agent
-from kyros_collab_server.features.leases.model import Lease
+from kyros_collab_server.features.leases.model import LeaseMode, LeaseState
 from kyros_collab_server.features.tasks.model import Task, TaskDraft
 from kyros_collab_server.features.tasks.rules import sealed
 from kyros_collab_server.kernel.errors import Invalid
 from kyros_collab_server.kernel.etag import canonical, etag_of, kind_etag
 
-E = TypeVar("E", Task, Lease, Agent)
+
+class FiledLease(BaseModel):
+    """A held lease as a file tells of it: with the instant of its end, not the time left."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lock_id: str
+    resource: str
+    mode: LeaseMode
+    holder: str
+    task_id: str | None = None
+    acquired_at: str
+    ttl_seconds: int
+    heartbeat_at: str
+    fencing_token: int
+    state: LeaseState
+    quiet: bool = False
+    expires_at: str
+
+
+E = TypeVar("E", Task, FiledLease, Agent)
 
 
 class StateFileBroken(Invalid):
@@ -30,7 +50,9 @@ class StateFileBroken(Invalid):
         super().__init__(where, rule, fix=fix or "Take the file from git or a backup again.")
 
 
-class _Envelope(BaseModel):
+class Envelope(BaseModel):
+    """A state file: the entries of a kind, its version and tag, and the seq that they stand at."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: str
@@ -46,7 +68,7 @@ class StateFiles:
 
     directory: Path
     tasks: tuple[Task, ...] = ()
-    leases: tuple[Lease, ...] = ()
+    leases: tuple[FiledLease, ...] = ()
     agents: tuple[Agent, ...] = ()
 
     @property
@@ -71,7 +93,7 @@ def _agent_tag(agent: Agent) -> str:
 
 
 _TASKS = _Kind("tasks", Task, "id", lambda task: sealed(task).etag)
-_LOCKS = _Kind[Lease]("locks", Lease, "lock_id", None)
+_LOCKS = _Kind[FiledLease]("locks", FiledLease, "lock_id", None)
 _AGENTS = _Kind("agents", Agent, "name", _agent_tag)
 
 
@@ -100,17 +122,40 @@ def state_file_text(kind: str, version: int, seq: int, entries: list[tuple[str, 
     )
 
 
-def _read(directory: Path, kind: _Kind[E]) -> tuple[E, ...]:
-    path = directory / "state" / f"{kind.name}.json"
+def path_of(directory: Path, kind: str) -> Path:
+    """Where the state file of a kind stands."""
+    return directory / "state" / f"{kind}.json"
+
+
+def read_envelope(path: Path, kind: str) -> Envelope | None:
+    """The state file of a kind, its entries unread; None when there is no file.
+
+    Raises:
+        StateFileBroken: it is torn, of another kind, or of another version.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return ()
+        return None
     except UnicodeDecodeError:
         raise StateFileBroken(str(path), "is not UTF-8") from None
     except OSError as error:
         raise StateFileBroken(str(path), f"cannot be read ({error.strerror})") from None
-    envelope = _envelope(path, kind.name, text)
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise StateFileBroken(f"{path} line {line}", "is torn: no complete JSON") from None
+    return envelope_of(str(path), kind, value)
+
+
+def _read(directory: Path, kind: _Kind[E]) -> tuple[E, ...]:
+    path = path_of(directory, kind.name)
+    envelope = read_envelope(path, kind.name)
+    return () if envelope is None else _checked(str(path), kind, envelope)
+
+
+def _checked(path: str, kind: _Kind[E], envelope: Envelope) -> tuple[E, ...]:
     entries = tuple(_entries(path, kind, envelope.data))
     if kind.tag is not None:
         members = [(getattr(entry, kind.ident), kind.tag(entry)) for entry in entries]
@@ -119,12 +164,29 @@ def _read(directory: Path, kind: _Kind[E]) -> tuple[E, ...]:
     return entries
 
 
-def _envelope(path: Path, kind: str, text: str) -> _Envelope:
+def tasks_of(path: str, envelope: Envelope) -> tuple[Task, ...]:
+    """The checked entries of a file of tasks."""
+    return _checked(path, _TASKS, envelope)
+
+
+def leases_of(path: str, envelope: Envelope) -> tuple[FiledLease, ...]:
+    """The checked entries of a file of leases."""
+    return _checked(path, _LOCKS, envelope)
+
+
+def agents_of(path: str, envelope: Envelope) -> tuple[Agent, ...]:
+    """The checked entries of a file of agents."""
+    return _checked(path, _AGENTS, envelope)
+
+
+def envelope_of(path: str, kind: str, value: Any) -> Envelope:
+    """The state file that a JSON value is.
+
+    Raises:
+        StateFileBroken: it is of another kind, or of another version.
+    """
     try:
-        envelope = _Envelope.model_validate(json.loads(text))
-    except (json.JSONDecodeError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
-        raise StateFileBroken(f"{path} line {line}", "is torn: no complete JSON") from None
+        envelope = Envelope.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
@@ -135,7 +197,7 @@ def _envelope(path: Path, kind: str, text: str) -> _Envelope:
     return envelope
 
 
-def _entries(path: Path, kind: _Kind[E], rows: list[Any]) -> Iterator[E]:
+def _entries(path: str, kind: _Kind[E], rows: list[Any]) -> Iterator[E]:
     last = ""
     for number, row in enumerate(rows):
         named = row.get(kind.ident) if isinstance(row, dict) else None

@@ -10,6 +10,9 @@ NAMES = (
     "before_commit",
     "after_commit_before_reply",
     "before_notify",
+    "projection_before_rename",
+    "projection_after_rename",
+    "jsonl_mid_line",
 )
 
 
