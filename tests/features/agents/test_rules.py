@@ -12,7 +12,7 @@ AT = "2026-01-01T00:00:00.000Z"
 
 def record_of(*, paused: bool = False, seen_t: int = 0) -> AgentRecord:
     agent = Agent(name="ana", paused=paused, registered_at=AT, last_seen=AT)
-    return AgentRecord(agent=agent, principal="p", seen_t=seen_t)
+    return AgentRecord(agent=agent, principal="p", seen_t=seen_t, active_t=0)
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 300_000))
@@ -35,8 +35,8 @@ def test_an_agent_is_offline_one_millisecond_after_two_minutes() -> None:
 
 
 def test_being_seen_is_written_every_five_seconds_at_most() -> None:
-    assert not rules.seen_is_due(record_of(seen_t=1_000), 5_999)
-    assert rules.seen_is_due(record_of(seen_t=1_000), 6_000)
+    assert not rules.seen_is_due(record_of(seen_t=1_000), 5_999, active=False)
+    assert rules.seen_is_due(record_of(seen_t=1_000), 6_000, active=False)
 
 
 def test_a_revision_has_the_next_version_and_another_tag() -> None:
