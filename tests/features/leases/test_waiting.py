@@ -87,9 +87,7 @@ async def test_a_set_that_waits_is_granted_whole_or_not_at_all(
     assert [lease.resource for lease in granted] == ["a", "b", "c"]
 
 
-async def test_at_its_deadline_a_waiter_learns_who_holds_it(
-    board: Board, ana: Caller, ben: Caller
-) -> None:
+async def test_at_its_deadline_a_waiter_learns_who_holds_it(ana: Caller, ben: Caller) -> None:
     await acquire(ana, "a")
     with refused("lease_held", holder="agent:ana", queue_position=1) as seen:
         await acquire(ben, "a", wait=0.05)
