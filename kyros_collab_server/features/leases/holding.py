@@ -1,6 +1,6 @@
 """Holding: what other features do with leases inside their own transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from kyros_collab_server.features.agents import rules as agent_rules
@@ -56,11 +56,14 @@ def _queue_of(work: LeaseWork) -> list[Waiter]:
     ]
 
 
-def meeting(work: LeaseWork, resource: str) -> list[tuple[LeaseRecord, str]]:
+def meeting(work: LeaseWork, resource: str) -> Iterator[tuple[LeaseRecord, str]]:
     """The held leases that meet a resource, stale ones included, each with a witness."""
-    if resource.startswith(rules.PATH):
-        return rules.meeting(resource, work.leases.held_paths())
-    return rules.meeting(resource, work.leases.held_on(resource))
+    return rules.meeting(resource, _candidates(work, resource))
+
+
+def _candidates(work: LeaseWork, resource: str) -> list[LeaseRecord]:
+    is_path = resource.startswith(rules.PATH)
+    return work.leases.held_paths() if is_path else work.leases.held_on(resource)
 
 
 def grant_set(
@@ -100,13 +103,17 @@ def _check_room(work: LeaseWork, resources: Sequence[str]) -> None:
 def _grant(
     work: LeaseWork, resource: str, ttl_seconds: int, task_id: str | None, mode: LeaseMode
 ) -> LeaseRecord:
-    for lease, _ in meeting(work, resource):
+    mine: LeaseRecord | None = None
+    for lease in _candidates(work, resource):
         if not rules.is_live(lease, work.now):
-            end(work, lease, LeaseState.RECLAIMED)
+            if rules.witness(resource, lease.resource) is not None:
+                end(work, lease, LeaseState.RECLAIMED)
         elif lease.resource == resource and lease.holder == work.actor:
-            if lease.mode is LeaseMode.SHARED and mode is LeaseMode.EXCLUSIVE:
-                return _upgraded(work, lease, ttl_seconds)
-            return beat(work, lease, ttl_seconds)
+            mine = lease
+    if mine is not None:
+        if mine.mode is LeaseMode.SHARED and mode is LeaseMode.EXCLUSIVE:
+            return _upgraded(work, mine, ttl_seconds)
+        return beat(work, mine, ttl_seconds)
     lease = LeaseRecord(
         lock_id=new_lock_id(),
         resource=resource,

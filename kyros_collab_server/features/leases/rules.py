@@ -194,10 +194,12 @@ def witness(wanted: str, held: str) -> str | None:
     return None
 
 
-def meeting(wanted: str, candidates: Iterable[LeaseRecord]) -> list[tuple[LeaseRecord, str]]:
-    """The leases whose resource meets the wanted one, each with a witness."""
-    found = ((lease, witness(wanted, lease.resource)) for lease in candidates)
-    return [(lease, seen) for lease, seen in found if seen is not None]
+def meeting(wanted: str, candidates: Iterable[LeaseRecord]) -> Iterator[tuple[LeaseRecord, str]]:
+    """The leases whose resource meets the wanted one, each with a witness; decided as asked."""
+    for lease in candidates:
+        seen = witness(wanted, lease.resource)
+        if seen is not None:
+            yield lease, seen
 
 
 def obstacles(
