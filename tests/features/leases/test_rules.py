@@ -162,7 +162,7 @@ def test_resources_meet_when_equal_or_when_some_path_matches_both(
     assert (rules.witness(one, other) is not None) == meets
     assert (rules.witness(other, one) is not None) == meets
     held = [lease_of(resource=other)]
-    assert bool(rules.meeting(one, held)) == meets
+    assert bool(list(rules.meeting(one, held))) == meets
 
 
 def test_the_refusal_names_the_lease_in_the_way_and_when_to_come_back() -> None:
