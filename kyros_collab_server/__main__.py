@@ -16,14 +16,17 @@ COMMANDS = {
     "key": "new, list, revoke",
     "workspace": "new, list, set",
     "seed": "put the project's own backlog on the board",
-    "import": "read state files into the store",
+    "import": "make an empty store a whole board, or add tasks",
+    "export": "write the log, the board or its tasks",
+    "backup": "copy the store to one file, and back",
     "migrate": "bring the store's schema to this version",
+    "verify": "walk the log's hash chain and signed checkpoints",
     "doctor": "check this machine, the store and a running server",
     "version": "say which version this is",
 }
 MODULES = {"import": "state_import"}
 LATER = frozenset(
-    "worker job schedule guard keys user preset connection mcp export verify backup login logout "
+    "worker job schedule guard keys user preset connection mcp login logout "
     "whoami config open completion top".split()
 )
 USAGE = 2

@@ -18,7 +18,9 @@ from kyros_collab_server.features.events.model import (
     ReadCheckpoints,
     ReadHead,
 )
+from kyros_collab_server.features.events.verifying import join
 from kyros_collab_server.settings import Settings
+from kyros_collab_server.store.log_lines import LogLines
 from tests.callers import Caller, agent_of
 from tests.conftest import Board, TurnedClock
 from tests.store.tables import chained, raw_connection
@@ -139,3 +141,26 @@ async def test_a_new_secret_signs_with_a_new_key_and_the_old_one_stays_published
     assert len({kept, first, second}) == 3
     assert again == first
     assert {one.kid for one in listed.keys} == {kept, first, second}
+
+
+async def test_the_log_is_walked_on_either_engine_without_opening_the_store(board: Board) -> None:
+    ana = await agent_of(board, "ana")
+    await ana.say('ü \\ "quoted"', target="task:T-1")
+    board.clock.advance(61)
+    await board.kyros.sweep()
+    settings = board.opened.settings
+    path = None if settings.database_url else settings.sqlite_path
+    lines = LogLines(path, settings.database_url)
+    (log,) = lines.logs()
+    head = await ana.call(events.head, ReadHead())
+    assert (log.workspace, log.first, log.last, log.events) == ("default", 1, head.seq, head.seq)
+    parts = [
+        lines.check("default", seq - 1, seq, frozenset({1}), None if seq > 1 else 1)
+        for seq in range(1, head.seq + 1)
+    ]
+    whole = join(parts)
+    assert whole.difference is None
+    assert whole.last_hash.decode() == head.hash
+    assert list(whole.hashes) == [1]
+    listed = await signed(ana)
+    assert lines.checkpoints() == (listed.data, listed.keys)
