@@ -227,9 +227,19 @@ def settle_dependants(work: TaskWork, before: Task, after: Task) -> None:
         left = record.open_dependencies + (-1 if is_done else 1)
         ready = rules.is_ready(record.task, left)
         ready_t = (record.ready_t or work.now) if ready else None
-        work.tasks.save(replace(record, open_dependencies=left, ready_t=ready_t))
+        counted = replace(record, open_dependencies=left, ready_t=ready_t)
+        if not is_done and record.task.status in rules.PAST_CLAIMED:
+            _flag(work, counted, reopened=after.id)
+            continue
+        work.tasks.save(counted)
         if ready and record.ready_t is None:
             work.events.append(EventName.TASK_READY, f"task:{dependant_id}", {"closed": after.id})
+
+
+def _flag(work: TaskWork, record: TaskRecord, **why: Any) -> None:
+    """The task waits for a person's look, and the log says why."""
+    flagged = rules.revised(record.task, work.ts, needs_attention=True)
+    save(work, record, replace(record, task=flagged), EventName.TASK_NEEDS_ATTENTION, **why)
 
 
 def requeue(work: TaskWork, lease: LeaseRecord) -> None:
@@ -252,7 +262,7 @@ def requeue(work: TaskWork, lease: LeaseRecord) -> None:
     if lease.ended is LeaseState.RECLAIMED:
         changes["attempts"] = record.task.attempts + 1
         limit = work.workspaces.settings(work.workspace).max_attempts
-        changes["needs_attention"] = changes["attempts"] > limit
+        changes["needs_attention"] = record.task.needs_attention or changes["attempts"] > limit
         notes = work.events.about(f"task:{lease.task_id}", briefs.BRIEF_EVENTS, 5)
         left = [note for note in notes if note.actor == lease.holder]
         if left:
