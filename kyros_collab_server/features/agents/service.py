@@ -28,7 +28,10 @@ def seen(work: AgentWork) -> None:
 
     Raises:
         AgentNameTaken: another principal, one that still lives, uses the name.
+        NotFound: the caller names a workspace that does not exist.
     """
+    if work.workspaces.get(work.workspace) is None:
+        raise NotFound("workspace")
     name = work.principal.agent
     if name is None:
         return
