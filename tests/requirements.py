@@ -166,6 +166,9 @@ the bell crosses processes, and a lost one delays but never loses
     test_an_event_of_another_process_ends_a_wait_here
     test_a_lost_bell_delays_and_never_loses
   adapters/change_feed/test_feed.py::test_a_lost_bell_is_made_good_by_the_next_look_at_the_store
+the board is a fold of the log, exact to the field
+  features/tasks/test_walks.py
+    test_after_any_walk_the_board_is_the_fold_of_its_log_and_every_count_is_right
 # coordination.md §3
 a lease is alive at its boundary and over after it
   features/leases/test_rules.py::test_a_lease_lives_to_the_last_instant_of_its_ttl_and_no_longer
@@ -214,6 +217,7 @@ undo_of permits the exact way back within 60 s
 closing readies dependants in the same transaction, and reopening blocks them
   features/tasks/test_transition.py
     test_closing_a_task_readies_its_dependants_and_reopening_blocks_them
+    test_reopening_a_task_flags_the_dependants_that_are_past_claimed
 two agents never get one task
   features/tasks/test_claim_next.py::test_a_task_is_never_given_twice_however_many_ask_at_once
 a tag changes exactly when a public field does

@@ -15,7 +15,7 @@ FEATURE_FILES = {"model", "errors", "rules", "ports", "service"}
 ONE_MORE = {
     "events": {"checkpoints", "summaries", "verifying"},
     "leases": {"globs", "holding", "waiting"},
-    "tasks": {"boards", "briefs", "chains", "claims", "moves", "pasts"},
+    "tasks": {"boards", "briefs", "cards", "chains", "claims", "moves", "pasts"},
 }  # ADR 0002
 BAG_FILES = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
 EMPTY_WORDS = {"manager", "handler", "util", "utils", "helper", "data", "info", "process"}

@@ -123,7 +123,7 @@ async def test_a_crash_gives_an_incident_and_nothing_else(
         raise RuntimeError("secret path and text")
 
     async with product.client(product.token, era) as ana:
-        monkeypatch.setattr(product.kyros, "perform", broken)
+        monkeypatch.setattr(product.kyros, "answer", broken)
         result = await ana.session.call_tool("board_show", {})
         problem = problem_of(result)
         assert problem["code"] == "incident"

@@ -31,7 +31,10 @@ def seen(work: AgentWork, *, active: bool = True) -> None:
 
     Raises:
         AgentNameTaken: another principal, one that still lives, uses the name.
+        NotFound: the caller names a workspace that does not exist.
     """
+    if work.workspaces.get(work.workspace) is None:
+        raise NotFound("workspace")
     name = work.principal.agent
     if name is None:
         return

@@ -5,13 +5,9 @@ from dataclasses import replace
 
 from kyros_collab_server.features.events.model import EventName
 from kyros_collab_server.features.tasks import rules
+from kyros_collab_server.features.tasks.cards import save
 from kyros_collab_server.features.tasks.model import Task, TaskStatus
 from kyros_collab_server.features.tasks.ports import TaskWork
-
-PAST_CLAIMED = frozenset(
-    {TaskStatus.IN_PROGRESS, TaskStatus.REVIEW, TaskStatus.APPROVED, TaskStatus.MERGING}
-)
-"""Columns whose tasks have begun: reopening what they were built on needs a person's eye."""
 
 
 def open_dependencies(work: TaskWork, task: Task) -> list[str]:
@@ -41,13 +37,15 @@ def _recount(work: TaskWork, dependant_id: str, closed_id: str, change: int) -> 
     left = max(0, record.open_dependencies + change)
     ready = rules.is_ready(record.task, left)
     ready_t = (record.ready_t or work.now) if ready else None
-    work.tasks.save(replace(record, open_dependencies=left, ready_t=ready_t))
-    target = f"task:{dependant_id}"
+    counted = replace(record, open_dependencies=left, ready_t=ready_t)
+    if change > 0 and record.task.status in rules.PAST_CLAIMED:
+        flagged = rules.revised(record.task, work.ts, needs_attention=True)
+        event = EventName.TASK_NEEDS_ATTENTION
+        save(work, counted, replace(counted, task=flagged), event, reopened=closed_id)
+        return
+    work.tasks.save(counted)
     if ready and record.ready_t is None:
-        work.events.append(EventName.TASK_READY, target, {"closed": closed_id})
-    if change > 0 and record.task.status in PAST_CLAIMED:
-        details = {"reason": "dependency_reopened", "reopened": closed_id}
-        work.events.append(EventName.TASK_NEEDS_ATTENTION, target, details)
+        work.events.append(EventName.TASK_READY, f"task:{dependant_id}", {"closed": closed_id})
 
 
 def settle_chains(work: TaskWork, task_ids: Iterable[str]) -> None:

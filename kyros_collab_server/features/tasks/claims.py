@@ -11,6 +11,7 @@ from kyros_collab_server.features.leases import rules as lease_rules
 from kyros_collab_server.features.leases.model import WAITER_ALIVE_MS, LeaseMode, LeaseState
 from kyros_collab_server.features.leases.rules import Waiter
 from kyros_collab_server.features.tasks import chains, rules
+from kyros_collab_server.features.tasks.cards import load, resource_of, save
 from kyros_collab_server.features.tasks.errors import Guard, GuardFailed
 from kyros_collab_server.features.tasks.model import (
     RETURNED_TO_OTHERS_AFTER_MS,
@@ -24,7 +25,7 @@ from kyros_collab_server.features.tasks.model import (
     WhyNot,
     WhyWaiting,
 )
-from kyros_collab_server.features.tasks.moves import brief, load, resource_of, save
+from kyros_collab_server.features.tasks.moves import brief
 from kyros_collab_server.features.tasks.ports import TaskWork
 from kyros_collab_server.features.tasks.rules import Claimer, TaskRecord
 from kyros_collab_server.kernel.ids import new_id

@@ -10,6 +10,7 @@ from kyros_collab_server.features.leases.errors import UseClaim
 from kyros_collab_server.features.leases.model import LeaseState
 from kyros_collab_server.features.leases.rules import LeaseRecord
 from kyros_collab_server.features.tasks import briefs, chains, rules
+from kyros_collab_server.features.tasks.cards import load, resource_of, save
 from kyros_collab_server.features.tasks.errors import Guard, GuardFailed
 from kyros_collab_server.features.tasks.model import (
     UNDO_WITHIN_MS,
@@ -20,29 +21,10 @@ from kyros_collab_server.features.tasks.model import (
 )
 from kyros_collab_server.features.tasks.ports import TaskWork
 from kyros_collab_server.features.tasks.rules import TaskRecord
-from kyros_collab_server.kernel.errors import EtagMismatch, NotFound
+from kyros_collab_server.kernel.errors import EtagMismatch
 from kyros_collab_server.kernel.etag import field_diff, matches
 from kyros_collab_server.kernel.operation import operation
 from kyros_collab_server.kernel.principal import Scope
-
-_UNCHANGING = ("version", "etag", "updated_at")
-
-
-def load(work: TaskWork, task_id: str) -> TaskRecord:
-    """The task of this id.
-
-    Raises:
-        NotFound: no such task in this workspace.
-    """
-    record = work.tasks.get(task_id)
-    if record is None:
-        raise NotFound("task")
-    return record
-
-
-def resource_of(task_id: str) -> str:
-    """The resource whose lease is the task's."""
-    return f"{lease_rules.TASK}{task_id}"
 
 
 def check_if_match(if_match: str | None, task: Task, wanted: dict[str, Any], call: str) -> None:
@@ -60,18 +42,6 @@ def check_if_match(if_match: str | None, task: Task, wanted: dict[str, Any], cal
         shown,
         diff,
         f"Look at the diff, then repeat {call}(task_id={task.id}) with if_match={task.etag}",
-    )
-
-
-def save(work: TaskWork, before: TaskRecord, after: TaskRecord, event: str, **more: Any) -> int:
-    """The task is stored, and the log tells what changed; returns the event's seq."""
-    work.tasks.save(after)
-    old, new = before.task.model_dump(mode="json"), after.task.model_dump(mode="json")
-    changes = {name: both for name, both in field_diff(old, new).items() if name not in _UNCHANGING}
-    return work.events.append(
-        event,
-        f"task:{after.task.id}",
-        {"version": after.task.version, "etag": after.task.etag, "changes": changes, **more},
     )
 
 
@@ -239,7 +209,7 @@ def requeue(work: TaskWork, lease: LeaseRecord) -> None:
     if lease.ended is LeaseState.RECLAIMED:
         changes["attempts"] = record.task.attempts + 1
         limit = work.workspaces.settings(work.workspace).max_attempts
-        changes["needs_attention"] = changes["attempts"] > limit
+        changes["needs_attention"] = record.task.needs_attention or changes["attempts"] > limit
         notes = work.events.about(f"task:{lease.task_id}", briefs.BRIEF_EVENTS, 5)
         left = [note for note in notes if note.actor == lease.holder]
         if left:

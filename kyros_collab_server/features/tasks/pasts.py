@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from kyros_collab_server.features.events.model import Event, EventFilter, EventName, ReadAt
 from kyros_collab_server.features.events.service import seq_of
+from kyros_collab_server.features.tasks.cards import load
 from kyros_collab_server.features.tasks.model import (
     History,
     LateResult,
@@ -14,7 +15,6 @@ from kyros_collab_server.features.tasks.model import (
     Task,
     TaskList,
 )
-from kyros_collab_server.features.tasks.moves import load
 from kyros_collab_server.features.tasks.ports import TaskWork
 from kyros_collab_server.kernel.etag import kind_etag
 from kyros_collab_server.kernel.operation import operation
@@ -26,8 +26,9 @@ REVISIONS = (
     EventName.TASK_TRANSITIONED,
     EventName.TASK_CLAIMED,
     EventName.TASK_REQUEUED,
+    EventName.TASK_NEEDS_ATTENTION,
 )
-"""Events that carry a new version of a task; every version has exactly one."""
+"""Events that may carry a new version of a task; every version has exactly one."""
 LATE_RESULTS = 20
 
 
@@ -36,6 +37,8 @@ def folded(events: Iterable[Event]) -> list[Task]:
     tasks: dict[str, Task] = {}
     for event in events:
         details = event.details
+        if "version" not in details:
+            continue
         sealed = {"version": details["version"], "etag": details["etag"]}
         task_id = (event.target or "").removeprefix("task:")
         if event.event == EventName.TASK_CREATED:
@@ -77,7 +80,9 @@ def history(work: TaskWork, command: ReadHistory) -> History:
     page = events[: command.limit]
     more = len(events) > command.limit
     cursor = work.seal.seal(scope, page[-1].seq) if more else None
-    return History(data=[_revision(event) for event in page], next_cursor=cursor)
+    return History(
+        data=[_revision(event) for event in page if "version" in event.details], next_cursor=cursor
+    )
 
 
 def _revision(event: Event) -> Revision:

@@ -21,6 +21,8 @@ from kyros_collab_server.kernel.etag import canonical, etag_of
 S = TaskStatus
 LEASED = frozenset({S.CLAIMED, S.IN_PROGRESS})
 """Columns that only the holder of the live lease, or an operator, may take a task out of."""
+PAST_CLAIMED = frozenset({S.IN_PROGRESS, S.REVIEW, S.APPROVED, S.MERGING, S.DONE})
+"""Columns of work that was begun: a reopened dependency cannot hold it back, only flag it."""
 RELEASES = frozenset({S.REVIEW, S.DONE, S.CANCELLED, S.QUEUED})
 """Columns whose entry ends the task's leases."""
 

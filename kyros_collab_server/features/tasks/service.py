@@ -8,6 +8,7 @@ from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases import rules as lease_rules
 from kyros_collab_server.features.tasks import chains, rules
 from kyros_collab_server.features.tasks.boards import board
+from kyros_collab_server.features.tasks.cards import load, resource_of, save
 from kyros_collab_server.features.tasks.claims import claim, reasons, why_waiting
 from kyros_collab_server.features.tasks.errors import TaskExists
 from kyros_collab_server.features.tasks.model import (
@@ -28,15 +29,7 @@ from kyros_collab_server.features.tasks.model import (
     UpdateTask,
     Workflow,
 )
-from kyros_collab_server.features.tasks.moves import (
-    brief,
-    check_if_match,
-    load,
-    requeue,
-    resource_of,
-    save,
-    transition,
-)
+from kyros_collab_server.features.tasks.moves import brief, check_if_match, requeue, transition
 from kyros_collab_server.features.tasks.pasts import (
     history,
     late_results,

@@ -176,3 +176,27 @@ async def test_closing_a_task_readies_its_dependants_and_reopening_blocks_them(
     await boss.move("a", "queued")
     with refused("guard_failed", guard="open_dependencies", open=["a"]):
         await ana.claim("b")
+
+
+async def test_reopening_a_task_flags_the_dependants_that_are_past_claimed(
+    ana: Caller, ben: Caller, boss: Caller
+) -> None:
+    await reviewed(ana, "a")
+    for task_id in ("begun", "claimed", "waiting"):
+        await ana.create(task_id, depends_on=["a"])
+    for to in ("approved", "merging", "done"):
+        await ben.move("a", to)
+    token = await ana.hold("begun")
+    await ana.hold("claimed")
+    begun = (await ana.move("begun", "in_progress", token)).task
+    head = await ana.head()
+    await boss.move("a", "queued")
+    flagged = await ana.task("begun")
+    assert (flagged.needs_attention, flagged.status) == (True, TaskStatus.IN_PROGRESS)
+    assert flagged.version == begun.version + 1
+    (event,) = await ana.log("task_needs_attention", after=head)
+    assert (event.target, event.details["reopened"]) == ("task:begun", "a")
+    assert event.details["etag"] == flagged.etag
+    assert not (await ana.task("claimed")).needs_attention
+    assert not (await ana.task("waiting")).needs_attention
+    await ana.move("begun", "review", token)
