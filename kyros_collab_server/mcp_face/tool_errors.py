@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcp.shared.exceptions import MCPError
@@ -59,12 +59,12 @@ def problem(error: KyrosError, request_id: str) -> dict[str, Any]:
     return body
 
 
-def refused(error: KyrosError, request_id: str) -> CallToolResult:
+def refused(error: KyrosError, request_id: str, *, beside: Sequence[str] = ()) -> CallToolResult:
     """Cause, fix and retryable as text; the problem object for programs in `_meta`."""
-    return spoken(problem(error, request_id))
+    return spoken(problem(error, request_id), beside=beside)
 
 
-def spoken(body: Mapping[str, Any]) -> CallToolResult:
+def spoken(body: Mapping[str, Any], *, beside: Sequence[str] = ()) -> CallToolResult:
     """The tool result that a problem object amounts to, wherever it was made."""
     text = f"{body['code']}: {body['detail']}\n"
     if fix := body.get("fix"):
@@ -74,7 +74,7 @@ def spoken(body: Mapping[str, Any]) -> CallToolResult:
         text += f" retry_after_seconds={wait}"
     if facts := _facts_of(body, text):
         text += f"\n{facts}"
-    return _failed(text, dict(body))
+    return _failed("\n".join([text, *beside]), dict(body))
 
 
 class Incident(KyrosError):

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -15,10 +16,13 @@ from mcp_types import Tool as ListedTool
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kyros_collab_server.application import Kyros
+from kyros_collab_server.features.events import service as events
+from kyros_collab_server.features.events.model import ReadHead
 from kyros_collab_server.kernel.errors import Invalid, KyrosError
 from kyros_collab_server.kernel.operation import Operation
 from kyros_collab_server.kernel.principal import Principal, Scope
 from kyros_collab_server.mcp_face import arguments, tool_errors
+from kyros_collab_server.mcp_face.aside import Beside, with_beside
 from kyros_collab_server.mcp_face.caller import CALLER, Caller
 from kyros_collab_server.mcp_face.wording import MAX_TEXT, capped
 
@@ -51,6 +55,7 @@ class Call:
     caller: Caller
     key: str | None
     replayed: bool = False
+    beside: Beside = field(default_factory=Beside)
 
     @property
     def actor(self) -> Principal:
@@ -59,10 +64,12 @@ class Call:
 
     async def perform(self, op: Operation[C, R], command: C) -> R:
         """The operation is done, or its first success is given back."""
-        if op.read:
-            return await self.kyros.perform(op, command, actor=self.actor)
-        answer = await self.kyros.answer(op, command, actor=self.actor, key=self.key)
-        self.replayed = answer.replayed
+        key = None if op.read else self.key
+        answer = await self.kyros.answer(op, command, actor=self.actor, key=key)
+        if not op.read:
+            self.replayed = answer.replayed
+        if answer.aside is not None:
+            self.beside.note(answer.aside)
         return answer.value
 
 
@@ -120,7 +127,7 @@ class ToolSpec:
     @cached_property
     def output_schema(self) -> dict[str, Any]:
         """The schema of its structured answer, for the clients that ask for it."""
-        return TypeAdapter(self.answer).json_schema(mode="serialization")
+        return with_beside(TypeAdapter(self.answer).json_schema(mode="serialization"))
 
     @cached_property
     def annotations(self) -> ToolAnnotations:
@@ -188,9 +195,10 @@ class KyrosTool(Tool):
             call = Call(self.kyros, caller, _key_of(self.spec, arguments))
             reply = await self.spec.run(call, command_of(self.spec, arguments))
             ok = True
-            return _answered(reply, call.replayed)
+            return _answered(reply, call)
         except KyrosError as refusal:
-            return tool_errors.refused(refusal, actor.request_id)
+            lines = (await self._beside(actor)).lines()
+            return tool_errors.refused(refusal, actor.request_id, beside=lines)
         except Exception:
             incident = tool_errors.Incident()
             extra = {
@@ -209,6 +217,15 @@ class KyrosTool(Tool):
                 "ok": ok,
             }
             self.kyros.feed.publish(actor.workspace, "call", frame)
+
+    async def _beside(self, actor: Principal) -> Beside:
+        """What a refusal tells beside itself; nothing when it cannot be read."""
+        beside = Beside()
+        with suppress(KyrosError):
+            answer = await self.kyros.answer(events.head, ReadHead(), actor=actor)
+            if answer.aside is not None:
+                beside.note(answer.aside)
+        return beside
 
 
 def command_of(spec: ToolSpec, given: Mapping[str, Any]) -> BaseModel:
@@ -242,10 +259,17 @@ def _is_visible(key: str) -> bool:
     return key.isascii() and key.isprintable()
 
 
-def _answered(reply: Reply, replayed: bool) -> CallToolResult:
-    structured = {**reply.structured, "replayed": True} if replayed else reply.structured
-    text = capped(reply.text, MAX_TEXT)
-    content = TextContent.model_construct(type="text", text=text)
+def _answered(reply: Reply, call: Call) -> CallToolResult:
+    structured, beside = reply.structured, call.beside.structured
+    if call.replayed:
+        structured = {**structured, "replayed": True}
+    text = reply.text
+    if beside:
+        # An answer about the inbox says itself what is unread, maybe less than before it.
+        structured = {**beside, **structured}
+        lines = "\n".join(call.beside.lines(unread="unread" not in reply.structured))
+        text = f"{capped(text, MAX_TEXT - len(lines) - 1)}\n{lines}" if lines else text
+    content = TextContent.model_construct(type="text", text=capped(text, MAX_TEXT))
     return CallToolResult.model_construct(
         content=[content], structured_content=structured, is_error=False, result_type="complete"
     )

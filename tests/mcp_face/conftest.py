@@ -27,6 +27,7 @@ from kyros_collab_server.bootstrap import open_kyros
 from kyros_collab_server.features.identity import service as identity
 from kyros_collab_server.features.identity.model import CreateKey
 from kyros_collab_server.kernel.principal import Principal, Role
+from kyros_collab_server.kernel.time import Clock
 from kyros_collab_server.mcp_face.server import build_mcp
 from kyros_collab_server.settings import Settings
 
@@ -108,11 +109,11 @@ def bearer(token: str, **headers: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Product]:
-    """The whole product on a free port, until the block ends."""
+async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Product]:
+    """The whole product on a free port, until the block ends; with a clock, without duties."""
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with open_kyros(settings) as opened:
+    async with open_kyros(settings, duties=clock is None, clock=clock) as opened:
         mcp = build_mcp(
             opened.kyros,
             settings,

@@ -1,12 +1,10 @@
 """What every tool answer tells beside its own: unread messages and lost leases."""
 
-from typing import Any
-
 import pytest
 
-from kyros_collab_server.features.leases import service as leases
-from kyros_collab_server.features.leases.model import ReleaseLeases
-from tests.mcp_face.conftest import Product, answer_of, text_of
+from kyros_collab_server.settings import Settings
+from tests.conftest import TurnedClock
+from tests.mcp_face.conftest import Product, answer_of, serving, text_of
 from tests.mcp_face.test_work import call
 
 pytestmark = pytest.mark.anyio
@@ -40,31 +38,25 @@ async def test_every_answer_counts_the_unread_messages_in_both_forms(
 
 
 async def test_a_lost_lease_is_noticed_in_both_forms_until_it_was_told(
-    product: Product, era: str
+    settings: Settings, clock: TurnedClock, era: str
 ) -> None:
-    ana_key, bob_key = await product.key("ana"), await product.key("bob")
-    async with product.client(ana_key, era) as ana, product.client(bob_key, era) as bob:
-        lease = (await call(ana, "lease_acquire", resources=["path:src/**"]))["leases"][0]
-        await ended_by_an_operator(product, lease["lock_id"])
-        await call(bob, "lease_acquire", resources=["path:src/**"])
-        expected = {
-            "type": "lease_lost",
-            "lock_id": lease["lock_id"],
-            "resource": "path:src/**",
-            "holder": "agent:bob",
-            "fencing_token": lease["fencing_token"] + 1,
-        }
-        for tool, arguments in (
-            ("task_list", {}),
-            ("task_create", {"tasks": [{"title": "One"}]}),
-        ):
-            result = await ana.session.call_tool(tool, arguments)
-            assert answer_of(result)["notices"] == [expected]
-            assert f"notice lease_lost: path:src/** {lease['lock_id']}" in text_of(result)
-        assert "notices" not in await call(ana, "task_list")
-
-
-async def ended_by_an_operator(product: Product, lock_id: str) -> Any:
-    operator = await product.caller(product.token)
-    command = ReleaseLeases(lock_ids=[lock_id])
-    return await product.kyros.perform(leases.release, command, actor=operator)
+    async with serving(settings, clock) as product:
+        ana_key, bob_key = await product.key("ana"), await product.key("bob")
+        async with product.client(ana_key, era) as ana, product.client(bob_key, era) as bob:
+            lease = (await call(ana, "lease_acquire", resources=["path:src/**"]))["leases"][0]
+            clock.advance(400)
+            await product.kyros.sweep()
+            taken = (await call(bob, "lease_acquire", resources=["path:src/**"]))["leases"][0]
+            expected = {
+                "type": "lease_lost",
+                "lock_id": lease["lock_id"],
+                "resource": "path:src/**",
+                "holder": "agent:bob",
+                "fencing_token": taken["fencing_token"],
+            }
+            draft = {"tasks": [{"title": "One"}]}
+            for tool, arguments in (("task_list", {}), ("task_create", draft)):
+                result = await ana.session.call_tool(tool, arguments)
+                assert answer_of(result)["notices"] == [expected]
+                assert f"notice lease_lost: path:src/** {lease['lock_id']}" in text_of(result)
+            assert "notices" not in await call(ana, "task_list")

@@ -107,8 +107,6 @@ def _me_lines(me: BoardMe, *, made_up: bool) -> list[str]:
         f" {one.expires_in_ms // 1000} s left"
         for one in me.holding
     ]
-    if me.unread:
-        lines.append(f"{me.unread} unread: inbox_read")
     return lines
 
 
