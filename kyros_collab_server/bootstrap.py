@@ -7,18 +7,18 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kyros_collab_server.adapters.boards import Board
 from kyros_collab_server.adapters.change_feed import postgres, sqlite
 from kyros_collab_server.adapters.change_feed.feed import ChangeFeed
 from kyros_collab_server.adapters.follower import Follower
 from kyros_collab_server.adapters.projection import Projection
-from kyros_collab_server.adapters.signing import CheckpointSigner
 from kyros_collab_server.application import Check, Kyros
 from kyros_collab_server.features.identity import service as identity
 from kyros_collab_server.features.identity.model import (
@@ -26,19 +26,17 @@ from kyros_collab_server.features.identity.model import (
     CreateKey,
     WorkspaceSettings,
 )
-from kyros_collab_server.features.leases import holding
-from kyros_collab_server.features.messages import service as messages
-from kyros_collab_server.features.tasks import service as tasks
 from kyros_collab_server.kernel.errors import KyrosError
 from kyros_collab_server.kernel.ids import new_request_id
 from kyros_collab_server.kernel.principal import ROLE_SCOPES, Principal, Role
 from kyros_collab_server.kernel.time import Clock
 from kyros_collab_server.settings import Settings
-from kyros_collab_server.store import revision
-from kyros_collab_server.store.database import Database, StoreOptions, measure, open_database
+from kyros_collab_server.store import restoring, revision
+from kyros_collab_server.store.database import Database, StoreOptions, measure
 from kyros_collab_server.store.exporting import Exports
 from kyros_collab_server.store.failpoints import Failpoint
 from kyros_collab_server.store.lane import Committed
+from kyros_collab_server.stores import ROOT, open_store_of, restore_board, store_options
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +46,6 @@ SWEEP_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
 LEAST_FREE_BYTES = 16 * 1024 * 1024
 """Free space on the store's disk below which the deployment counts as not ready."""
-_ROOT = Principal(
-    id="system", scopes=ROLE_SCOPES[Role.ADMIN], workspace=DEFAULT_WORKSPACE, face="start"
-)
 
 
 @dataclass(frozen=True)
@@ -70,39 +65,28 @@ class Opened:
     first_start: bool
 
 
-def store_options(settings: Settings, clock: Clock | None = None) -> StoreOptions:
-    """Where these settings put the store."""
-    return StoreOptions(
-        sqlite_path=None if settings.database_url else settings.sqlite_path,
-        database_url=settings.database_url,
-        secret=settings.secret,
-        batch_limit=settings.batch_limit,
-        lock_timeout_seconds=settings.lock_timeout_seconds,
-        read_threads=settings.read_threads,
-        failpoint=settings.failpoint,
-        clock=clock,
-    )
-
-
 @asynccontextmanager
 async def open_kyros(
-    settings: Settings, *, duties: bool = True, clock: Clock | None = None
+    settings: Settings,
+    *,
+    duties: bool = True,
+    clock: Clock | None = None,
+    restores: Callable[[], Board] | None = None,
 ) -> AsyncIterator[Opened]:
     """An open deployment for the block: migrated, with a local admin, its feed and its duties.
+
+    A store in which nothing ever happened begins as the board that `restores` gives.
 
     Raises:
         Invalid: the store cannot be trusted as configured; names the remedy.
         StoreUnavailable: the database does not answer.
     """
     options = store_options(settings, clock)
-    database = await asyncio.to_thread(
-        open_database,
-        options,
-        deliver=messages.deliver,
-        lease_ended=(tasks.requeue,),
-        late_result=holding.check_late_result,
-        signer_of=CheckpointSigner,
-    )
+    database = await asyncio.to_thread(open_store_of, options)
+    if restores is not None and await database.read(ROOT, restoring.is_empty):
+        await asyncio.to_thread(database.close)
+        await restore_board(settings, await asyncio.to_thread(restores), clock)
+        database = await asyncio.to_thread(open_store_of, options)
     running: list[asyncio.Task[None]] = []
     listener: postgres.Listener | None = None
     follower: Follower | None = None
@@ -177,8 +161,8 @@ async def _duties(kyros: Kyros) -> None:
 async def _first_start(database: Database, settings: Settings) -> tuple[bool, LocalCredentials]:
     """Open the default workspace where there is none, and have a key for the local admin."""
     principal = Principal(
-        id=_ROOT.id,
-        scopes=_ROOT.scopes,
+        id=ROOT.id,
+        scopes=ROOT.scopes,
         workspace=DEFAULT_WORKSPACE,
         face="start",
         request_id=new_request_id(),

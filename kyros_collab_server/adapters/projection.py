@@ -1,8 +1,8 @@
 """The projection: a data directory that people and git can read, never far behind the store.
 
 `events/events.jsonl` follows the log; its last line is the cursor. `state/*.json` are replaced
-whole, and `logs/log.md` gets what was written into the human log. Nothing here is needed by the store:
-what is deleted comes back. Not responsible for reading any of it (see `restoring`).
+whole, and `logs/log.md` gets what was written into the human log. The store needs nothing
+of it: what is deleted comes back. Not responsible for reading any of it (see `restoring`).
 """
 
 import logging

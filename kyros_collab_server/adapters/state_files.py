@@ -104,7 +104,7 @@ def read_state_files(directory: Path) -> StateFiles:
         StateFileBroken: names the file, and the line or entry that is wrong.
     """
     tasks = _read(directory, _TASKS)
-    _check_tasks(directory, tasks)
+    check_tasks(str(path_of(directory, "tasks")), tasks)
     return StateFiles(directory, tasks, _read(directory, _LOCKS), _read(directory, _AGENTS))
 
 
@@ -224,13 +224,12 @@ def _entry(where: str, kind: _Kind[E], row: Any) -> E:
         raise StateFileBroken(f"{where} {field}".rstrip(), first["msg"]) from None
 
 
-def _check_tasks(directory: Path, tasks: tuple[Task, ...]) -> None:
+def check_tasks(path: str, tasks: tuple[Task, ...]) -> None:
     """Pass when every task keeps the rules of a draft and none waits for itself.
 
     Raises:
         StateFileBroken: names the entry.
     """
-    path = directory / "state" / "tasks.json"
     for number, task in enumerate(tasks):
         try:
             draft_of(task)

@@ -1,10 +1,12 @@
 """Opens the store; a first start that finds state files brings them in."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from kyros_collab_server.adapters.boards import Board, read_board
+from kyros_collab_server.adapters.packages import Directory, holds_a_log
 from kyros_collab_server.adapters.state_files import (
     StateFiles,
     draft_of,
@@ -57,22 +59,32 @@ def system_session(opened: Opened) -> Session:
 async def open_store(
     settings: Settings, *, seed_from: Path | None = None, fills: bool = True, duties: bool = False
 ) -> AsyncIterator[Opened]:
-    """Yield the open store; with `fills`, a new one is filled from the state files.
+    """Yield the open store; with `fills`, a new one is filled from a projection or state files.
 
     Raises:
-        StateFileBroken: a state file is bad; no store is made.
-        Failure: the state files hold what this version cannot bring in; no store is made.
+        StateFileBroken: a file is bad; no store is made.
+        Failure: the state files hold what only a whole projection can bring in; no store is made.
     """
     source = seed_from or settings.data_dir
-    plan = None
-    if fills and has_no_store(settings):
+    plan, restores = None, None
+    if fills and holds_a_log(source):
+        restores = _reading(source, at_once=has_no_store(settings))
+    elif fills and has_no_store(settings):
         plan = import_plan(read_state_files(source), frozenset())
-    async with open_kyros(settings, duties=duties) as opened:
-        if fills and opened.first_start and plan is None:
+    async with open_kyros(settings, duties=duties, restores=restores) as opened:
+        if fills and opened.first_start and plan is None and restores is None:
             plan = import_plan(read_state_files(source), frozenset())
         if plan is not None and plan.drafts:
             await put_on_board(system_session(opened), plan.drafts)
         yield opened
+
+
+def _reading(source: Path, *, at_once: bool) -> Callable[[], Board]:
+    """Gives the board of a projection; read now where a bad one must not leave a store behind."""
+    if at_once:
+        board = read_board(Directory(source))
+        return lambda: board
+    return lambda: read_board(Directory(source))
 
 
 def has_no_store(settings: Settings) -> bool:
@@ -140,7 +152,7 @@ def _is_untouched(task: Task) -> bool:
 
 
 def _unsupported(state: StateFiles, known: frozenset[str]) -> list[str]:
-    """What only a full-fidelity import could bring in; it arrives with a later version."""
+    """What only the import of a whole projection into an empty store brings in."""
     worked_on = [task for task in state.tasks if not _is_untouched(task) and task.id not in known]
     return [
         *(f"task:{task.id}" for task in worked_on),
@@ -154,8 +166,8 @@ def _cannot_bring_in(left_out: list[str], directory: Path) -> Failure:
     return Failure(
         Exit.INVALID,
         "not_available",
-        f"{directory} holds {len(left_out)} entries that this version cannot bring in: {named}. "
-        "It imports tasks that are queued and untouched.",
+        f"{directory} holds {len(left_out)} entries that cannot be brought in: {named}. "
+        "Without events, or into a store that is not empty, only queued and untouched tasks can.",
         f"kyros import {directory} --leave-out imports the rest.",
     )
 

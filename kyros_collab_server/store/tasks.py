@@ -150,10 +150,10 @@ class SqlTasks:
         row = self._db.one(GET, {**self._here, "id": task_id})
         return None if row is None else _record(row)
 
-    def insert(self, record: TaskRecord) -> None:
-        """The task is stored after all others."""
-        place = {"place": self._work.events.next_seq, "number": record.number}
-        self._db.run(INSERT, {**self._params(record), **place})
+    def insert(self, record: TaskRecord, place: int | None = None) -> None:
+        """The task is stored after all others, or at the place it had in another store."""
+        at = self._work.events.next_seq if place is None else place
+        self._db.run(INSERT, {**self._params(record), "place": at, "number": record.number})
         self._work.batch.touch(self._work.workspace, "tasks")
 
     def save(self, record: TaskRecord) -> None:

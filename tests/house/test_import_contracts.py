@@ -18,7 +18,15 @@ FEATURES = ("agents", "events", "identity", "leases", "messages", "tasks")
 SKELETON = [
     *(
         f"{CORE}/{name}.py"
-        for name in ("__main__", "admission", "application", "bootstrap", "settings")
+        for name in (
+            "__main__",
+            "admission",
+            "application",
+            "bootstrap",
+            "settings",
+            "stores",
+            "units",
+        )
     ),
     *(f"{CORE}/{name}/__init__.py" for name in ("cli", "mcp_face", "store", "adapters", "kernel")),
     *(f"{CORE}/cli/{name}.py" for name in ("serve", "worker", "task")),
