@@ -20,10 +20,14 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The principal of this message, and whether its agent name was made up for the process."""
+    """The principal of this message, and whether its agent name was made up for the process.
+
+    `version` is what the client program says of itself.
+    """
 
     principal: Principal
     name_is_made_up: bool = False
+    version: str | None = None
 
 
 CALLER: ContextVar[Caller] = ContextVar("kyros_caller")
@@ -48,11 +52,18 @@ def client_name(message: ServerRequestContext[Any, Any]) -> str | None:
     return params.client_info.name[:64] if params is not None else None
 
 
+def client_version(message: ServerRequestContext[Any, Any]) -> str | None:
+    """Which version the client program says it is, bounded; None when it does not say."""
+    params = message.session.client_params
+    return (params.client_info.version[:32] or None) if params is not None else None
+
+
 async def http_caller(message: ServerRequestContext[Any, Any]) -> Caller:
     """The principal that the gate authenticated for this very request."""
     principal: Principal = message.request.scope[PRINCIPAL]  # type: ignore[union-attr]
     name = client_name(message)
-    return Caller(principal if name is None else replace(principal, client=name))
+    named = principal if name is None else replace(principal, client=name)
+    return Caller(named, version=client_version(message))
 
 
 class StdioCaller:
@@ -73,7 +84,8 @@ class StdioCaller:
 
     async def __call__(self, message: ServerRequestContext[Any, Any]) -> Caller:
         """The caller under a fresh request id."""
-        return Caller(await self.resolved(client_name(message)), self._made_up)
+        principal = await self.resolved(client_name(message))
+        return Caller(principal, self._made_up, client_version(message))
 
     async def resolved(self, client: str | None) -> Principal:
         """The principal of this process, as of now.

@@ -32,6 +32,7 @@ C = TypeVar("C", bound=BaseModel)
 R = TypeVar("R")
 
 REQUEST_ID = "request_id"
+TRANSPORTS = {"mcp": "http", "stdio": "stdio"}
 MAX_WAIT_SECONDS = 25
 """Several clients give up on a call at 30 s."""
 ALWAYS_LOAD = {"anthropic/alwaysLoad": True}
@@ -211,6 +212,8 @@ class KyrosTool(Tool):
         finally:
             frame = {
                 "client": actor.client,
+                "version": caller.version,
+                "transport": TRANSPORTS.get(actor.face),
                 "agent": actor.agent,
                 "tool": self.name,
                 "ms": round((time.perf_counter() - started) * 1000, 3),

@@ -2,11 +2,14 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from tests.mcp_face.conftest import Product, answer_of, problem_of, text_of
+from kyros_collab_server.settings import Settings
+from tests.conftest import TurnedClock
+from tests.mcp_face.conftest import Product, answer_of, problem_of, serving, text_of
 from tests.mcp_face.test_work import DRAFT, call, checked
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +84,60 @@ async def test_resources_answer_the_same_as_the_tools(product: Product, era: str
                 await ana.session.read_resource(unknown)
             assert absent.value.code == -32602
             assert absent.value.data["uri"] == unknown
+
+
+async def test_the_history_of_a_task_is_read_page_by_page(product: Product, era: str) -> None:
+    token = await product.key("ana")
+    async with product.client(token, era) as ana:
+        await call(ana, "task_create", tasks=[DRAFT])
+        claim = await call(ana, "task_claim")
+        fence = claim["leases"][0]["fencing_token"]
+        await call(ana, "task_transition", task_id="T-1", to="in_progress", fencing_token=fence)
+
+        async def read(uri: str) -> dict[str, Any]:
+            (content,) = (await ana.session.read_resource(uri)).contents
+            page: dict[str, Any] = json.loads(content.text)  # type: ignore[union-attr]
+            return page
+
+        whole = (await read("kyros://tasks/T-1/history"))["revisions"]
+        assert [one["event"] for one in whole] == [
+            "task_transitioned",
+            "task_claimed",
+            "task_created",
+        ]
+        assert whole[0]["changes"]["status"] == {"before": "claimed", "after": "in_progress"}
+        first = await read("kyros://tasks/T-1/history?limit=2")
+        assert first["revisions"] == whole[:2]
+        rest = await read(f"kyros://tasks/T-1/history?cursor={quote(first['next_cursor'])}")
+        assert rest == {"revisions": whole[2:]}
+        with pytest.raises(MCPError) as absent:
+            await read("kyros://tasks/T-9/history")
+        assert absent.value.code == -32602
+
+
+async def test_a_task_tells_why_it_waits_and_what_came_too_late(
+    settings: Settings, clock: TurnedClock, era: str
+) -> None:
+    async with serving(settings, clock) as product:
+        ana_key, bob_key = await product.key("ana"), await product.key("bob")
+        async with product.client(ana_key, era) as ana, product.client(bob_key, era) as bob:
+            await call(ana, "task_create", tasks=[DRAFT, {"title": "Two", "depends_on": ["T-1"]}])
+            waits = await bob.session.call_tool("task_get", {"task_id": "T-2", "view": "full"})
+            why = checked("task_get", answer_of(waits))["why_waiting"]
+            assert why == [{"reason": "open_dependencies", "facts": {"open": ["T-1"]}}]
+            assert 'waits: open_dependencies {"open":["T-1"]}' in text_of(waits)
+            await call(ana, "task_claim", task_id="T-1")
+            clock.advance(400)
+            await product.kyros.sweep()
+            late = {"event": "late_result", "text": "done anyway", "target": "task:T-1"}
+            await call(ana, "event_append", **late)
+            for view in ("brief", "full"):
+                seen = await bob.session.call_tool("task_get", {"task_id": "T-1", "view": view})
+                (result,) = checked("task_get", answer_of(seen))["late_results"]
+                assert (result["author"], result["text"]) == ("agent:ana", "done anyway")
+                assert f"late result #{result['seq']}" in text_of(seen)
+            card = await call(bob, "task_get", task_id="T-1")
+            assert set(card) == {"task"}
 
 
 async def test_another_workspace_is_as_absent_as_an_unknown_one(product: Product) -> None:

@@ -18,6 +18,7 @@ from kyros_collab_server.features.tasks import service as tasks
 from kyros_collab_server.features.tasks.model import (
     ListTasks,
     ReadHeldTask,
+    ReadHistory,
     ReadTask,
     ReadWorkflow,
     ShowBoard,
@@ -29,7 +30,7 @@ from kyros_collab_server.mcp_face.catalog import leases as lease_views
 from kyros_collab_server.mcp_face.catalog.board import board_answer
 from kyros_collab_server.mcp_face.catalog.events import WaitCall, wait
 from kyros_collab_server.mcp_face.catalog.messages import inbox_reply
-from kyros_collab_server.mcp_face.catalog.task_views import ROW, task_answer
+from kyros_collab_server.mcp_face.catalog.task_views import ROW, revision_answer, task_answer
 from kyros_collab_server.mcp_face.toolbox import Call
 from kyros_collab_server.mcp_face.wording import fields, visible
 
@@ -104,6 +105,17 @@ async def read_task(call: Call, variables: Variables) -> str:
     return compact(task_answer(await call.perform(tasks.read_task, command)))
 
 
+async def read_history(call: Call, variables: Variables) -> str:
+    """A task's revisions as JSON, newest first."""
+    given: dict[str, Any] = dict(variables)
+    command = command_from(ReadHistory, {"task_id": given.pop("id"), **given})
+    page = await call.perform(tasks.history, command)
+    shown: dict[str, Any] = {"revisions": [revision_answer(one) for one in page.data]}
+    if page.next_cursor is not None:
+        shown["next_cursor"] = page.next_cursor
+    return compact(shown)
+
+
 async def read_brief(call: Call, variables: Variables) -> str:
     """A task's brief as Markdown."""
     command = command_from(ReadHeldTask, {"task_id": variables["task_id"]})
@@ -152,6 +164,20 @@ RESOURCES = (
         (tasks.list_tasks,),
     ),
     ResourceSpec("kyros://tasks/{id}", "task", "One task, whole.", read_task, (tasks.read_task,)),
+    ResourceSpec(
+        "kyros://tasks/{id}/history",
+        "task_history",
+        "The newest revisions of a task: who changed which field, when, from what to what.",
+        read_history,
+        (tasks.history,),
+    ),
+    ResourceSpec(
+        "kyros://tasks/{id}/history{?cursor,limit}",
+        "task_history_page",
+        "A task's revisions, a page at a time, newest first.",
+        read_history,
+        (tasks.history,),
+    ),
     ResourceSpec(
         "kyros://briefs/{task_id}",
         "brief",

@@ -1,6 +1,6 @@
 """The structured answers of the task tools, as types: what `outputSchema` shows and tests check."""
 
-from typing import NotRequired
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -68,11 +68,29 @@ class ClaimAnswer(TypedDict):
     replayed: NotRequired[bool]
 
 
+class LateAnswer(TypedDict):
+    """Output of an agent that had lost the task. `text` is data by its author."""
+
+    seq: int
+    ts: str
+    author: str
+    text: str
+
+
+class WaitsAnswer(TypedDict):
+    """A reason for which a queued task was not given out yet."""
+
+    reason: str
+    facts: NotRequired[dict[str, Any]]
+
+
 class TaskAndBrief(TypedDict):
     """A task, and everything a fresh context needs to go on with it."""
 
     task: TaskAnswer
     brief: NotRequired[str]
+    late_results: NotRequired[list[LateAnswer]]
+    why_waiting: NotRequired[list[WaitsAnswer]]
 
 
 class TasksAnswer(TypedDict):

@@ -1,15 +1,26 @@
 """How tasks, leases and claims are shown to a model: as text and as lean structure."""
 
+import json
 from typing import Any
 
 from kyros_collab_server.features.leases.model import Lease
-from kyros_collab_server.features.tasks.model import Claim, Task
-from kyros_collab_server.mcp_face.wording import clock, fields, one_line, quoted
+from kyros_collab_server.features.tasks.model import Claim, LateResult, Revision, Task, WhyWaiting
+from kyros_collab_server.mcp_face.wording import (
+    capped,
+    clock,
+    fields,
+    lean,
+    one_line,
+    quoted,
+    visible,
+)
 
 CARD = (
     "id title status priority labels role skills depends_on resources definition_of_done "
     "assignee lock_id needs_attention etag"
 ).split()
+LATE_TEXT = 4_000
+"""Characters of one late result; the log holds all of it."""
 ROW = ("id", "title", "status", "priority", "labels", "assignee", "depends_on", "etag")
 
 
@@ -48,6 +59,39 @@ def checklist(task: Task) -> list[str]:
         f"[{'x' if item.done else ' '}] {item.id}: {one_line(item.text)}"
         for item in task.definition_of_done
     ]
+
+
+def late_answer(late: LateResult) -> dict[str, Any]:
+    """What somebody who had lost the task handed in, bounded."""
+    text = capped(visible(late.text), LATE_TEXT)
+    return {"seq": late.seq, "ts": late.ts, "author": late.author, "text": text}
+
+
+def late_words(late: LateResult) -> str:
+    """`late result #12 12:08:10Z by agent:ana: text`."""
+    return f"late result #{late.seq} {clock(late.ts)} by {late.author}: {one_line(late.text)}"
+
+
+def waits_answer(why: WhyWaiting) -> dict[str, Any]:
+    """A reason with the facts that say something."""
+    facts = lean(why.facts)
+    return {"reason": why.reason, "facts": facts} if facts else {"reason": why.reason}
+
+
+def waits_words(why: WhyWaiting) -> str:
+    """`waits: resources_held {"holder":"agent:ana"}`."""
+    facts = json.dumps(lean(why.facts), ensure_ascii=False, separators=(",", ":"))
+    return f"waits: {why.reason} {one_line(facts)}"
+
+
+def revision_answer(revision: Revision) -> dict[str, Any]:
+    """One change: who, when, and each field before and after; null is a field that was empty."""
+    shown = fields(revision, only=("seq", "ts", "event", "actor", "version", "etag"))
+    shown["changes"] = {
+        visible(name): {side: lean(value) for side, value in both.items()}
+        for name, both in revision.changes.items()
+    }
+    return shown
 
 
 def lease_words(lease: Lease) -> str:
