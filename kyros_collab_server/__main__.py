@@ -11,6 +11,7 @@ COMMANDS = {
     "stdio": "be an MCP server on stdin and stdout",
     "task": "list, show, new, claim, move, edit, done",
     "lease": "list, acquire, renew, release, reclaim",
+    "guard": "say whether a path may be written now; install hooks that ask",
     "events": "tail the log",
     "agent": "list, message, pause, resume",
     "key": "new, list, revoke",
@@ -24,9 +25,9 @@ COMMANDS = {
     "doctor": "check this machine, the store and a running server",
     "version": "say which version this is",
 }
-MODULES = {"import": "state_import"}
+MODULES = {"guard": "guard_install", "import": "state_import"}
 LATER = frozenset(
-    "worker job schedule guard keys user preset connection mcp login logout "
+    "worker job schedule keys user preset connection mcp login logout "
     "whoami config open completion top".split()
 )
 USAGE = 2
@@ -59,6 +60,10 @@ def main(argv: list[str] | None = None) -> int:
         return _say_help()
     if first in ("--version", "-V"):
         first = "version"
+    if first == "guard" and not {"install", "--help"}.intersection(words[1:2]):
+        from kyros_collab_server.cli.guard import main as guard
+
+        return guard(words[1:])
     if first not in COMMANDS:
         return _refuse(first, "--json" in words)
     from kyros_collab_server.cli.run import run_command

@@ -58,7 +58,11 @@ def test_only_the_settings_read_the_environment() -> None:
         if isinstance(node, ast.Attribute)
         and ast.unparse(node) in {"os.environ", "os.getenv", "os.environb"}
     }
-    assert readers <= {"kyros_collab_server/settings.py"}
+    # guard has 50 ms beyond the interpreter's own start; the settings' models take thrice that
+    assert readers <= {
+        "kyros_collab_server/settings.py",
+        "kyros_collab_server/cli/guard.py",
+    }
 
 
 @pytest.mark.parametrize("path", python_files("tests"), ids=str)
