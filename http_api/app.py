@@ -14,9 +14,21 @@ from http_api.face import Face
 from http_api.metrics import Metrics
 from http_api.middleware import Front
 from http_api.openapi import document
+from http_api.recent import Recent
 from http_api.reply import json_bytes
 from http_api.ring import Rings
-from http_api.routes import agents, docs, events, health, identity, leases, messages, state, tasks
+from http_api.routes import (
+    agents,
+    docs,
+    events,
+    health,
+    identity,
+    leases,
+    messages,
+    state,
+    tail,
+    tasks,
+)
 from http_api.sse import StreamSlots
 from kyros_collab_server.application import Kyros
 from kyros_collab_server.settings import Settings
@@ -25,6 +37,7 @@ ENDPOINTS: list[Endpoint] = [
     *state.ENDPOINTS,
     *leases.ENDPOINTS,
     *events.ENDPOINTS,
+    *tail.ENDPOINTS,
     *tasks.ENDPOINTS,
     *agents.ENDPOINTS,
     *messages.ENDPOINTS,
@@ -59,6 +72,8 @@ def build_app(kyros: Kyros, settings: Settings, *, mcp: McpMount | None = None) 
     streams (`serving.py` does so before it waits for them).
     """
     metrics = Metrics()
+    recent = Recent()
+    kyros.feed.listen(recent.heard)
     face = Face(
         kyros=kyros,
         settings=settings,
@@ -66,6 +81,7 @@ def build_app(kyros: Kyros, settings: Settings, *, mcp: McpMount | None = None) 
         rings=Rings(kyros),
         slots=StreamSlots(settings.streams_per_principal),
         metrics=metrics,
+        recent=recent,
     )
     described = json_bytes(document(ENDPOINTS, kyros.version))
     routes = routes_of(face, [*ENDPOINTS, *docs.docs_endpoints(described)])

@@ -106,8 +106,9 @@ class Endpoint:
 
     @cached_property
     def input_fields(self) -> tuple[str, ...]:
-        """The fields that a caller may send in the query or body."""
-        return tuple(name for name in self.input_model.model_fields if name not in self.hidden)
+        """The fields that a caller may send in the query or body, as they are spelled there."""
+        fields = self.input_model.model_fields
+        return tuple(one.alias or name for name, one in fields.items() if name not in self.hidden)
 
     @cached_property
     def takes_fencing_token(self) -> bool:
@@ -120,7 +121,11 @@ class Endpoint:
         if self.takes_body:
             return frozenset()
         fields = self.input_model.model_fields
-        return frozenset(name for name in self.input_fields if _is_list(fields[name].annotation))
+        return frozenset(
+            one.alias or name
+            for name, one in fields.items()
+            if name not in self.hidden and _is_list(one.annotation)
+        )
 
     async def __call__(self, call: Call) -> Answering:
         """Answer the call.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from http_api.caller import Callers
 from http_api.metrics import Metrics
+from http_api.recent import Recent
 from http_api.ring import Rings
 from http_api.sse import StreamSlots
 from kyros_collab_server.application import Kyros
@@ -20,5 +21,6 @@ class Face:
     rings: Rings
     slots: StreamSlots
     metrics: Metrics
+    recent: Recent
     bodies: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     """Encoded boards by workspace and view, with the tag that each is of."""

@@ -55,6 +55,10 @@ class Feed(Protocol):
         """Send a frame that is not part of the log to this process's streams."""
         ...
 
+    def listen(self, told: Callable[[str, str, dict[str, Any]], None]) -> None:
+        """From now on `told` hears of every such frame, with its workspace and name."""
+        ...
+
     def frames(
         self, workspace: str
     ) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, dict[str, Any]]]]:

@@ -1,33 +1,31 @@
-"""Events over REST: append, read in pages, and tail."""
+"""Events over REST: append, read in pages, count; and the checkpoints that prove them."""
 
-import re
+import csv
+import io
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from http_api.endpoint import Endpoint
-from http_api.reply import NO_STORE, Answering, Reply
+from http_api.reply import NO_STORE, Answering, Reply, json_bytes
 from http_api.request import Call
-from http_api.sse import Start, Tail
 from kyros_collab_server.features.events import service
 from kyros_collab_server.features.events.errors import ReservedEvent
 from kyros_collab_server.features.events.model import (
     Event,
     EventBatch,
     EventFilter,
-    FindSeq,
-    Head,
+    Moment,
     ReadEvents,
-    ReadHead,
+    ReadStats,
     Seq,
 )
 from kyros_collab_server.features.messages.errors import UnknownRecipient
-from kyros_collab_server.kernel.errors import Invalid, TooManyStreams
 
-SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
-_SEQ = re.compile(r"[0-9]{1,16}")
+CSV = "text/csv"
+COLUMNS = ("seq", "ts", "event", "actor", "target", "details", "request_id", "hash")
 
 
 class EventsQuery(EventFilter):
@@ -53,43 +51,11 @@ class EventsPage(BaseModel):
     head_seq: int
 
 
-class TailQuery(EventFilter):
-    """Where to start, what to let through, and how long a long-poll waits."""
+class StatsQuery(ReadStats):
+    """Which range of the log, and in how many buckets."""
 
-    since: (
-        Annotated[
-            str,
-            Field(max_length=40, description="A seq (after it), or an RFC 3339 instant (from it)."),
-        ]
-        | None
-    ) = None
-    epoch: (
-        Annotated[
-            str,
-            Field(max_length=64, description="The log that `since` is of; another gets `reset`."),
-        ]
-        | None
-    ) = None
-    wait: (
-        Annotated[
-            float, Field(ge=0, le=30, description="Long-poll: seconds to wait for a first event.")
-        ]
-        | None
-    ) = None
-    limit: Annotated[int, Field(ge=1, le=1000, description="Long-poll: items at most.")] = 100
-
-
-class Polled(BaseModel):
-    """What came, and the cursor that also covers what the filter skipped."""
-
-    model_config = ConfigDict(frozen=True)
-
-    items: list[Event]
-    cursor: int
-
-
-def _filter(query: EventFilter) -> EventFilter:
-    return EventFilter(types=query.types, actor=query.actor, target=query.target)
+    begin: Moment | None = Field(default=None, alias="from")
+    end: Moment | None = Field(default=None, alias="to")
 
 
 def _next(query: EventsQuery, batch: EventBatch) -> str | None:
@@ -102,16 +68,21 @@ def _next(query: EventsQuery, batch: EventBatch) -> str | None:
 
 
 class _Pages(Endpoint):
-    """A page as JSON, or its events as lines."""
+    """A page as JSON; or its events as lines, or as a table."""
 
     async def answer_to(self, call: Call) -> Answering:
         query = self.validated(EventsQuery, await self.input_of(call))
         command = ReadEvents.model_validate(dict(query))
         batch: EventBatch = await self.perform(call, service.read, command)
-        if NDJSON in call.headers.get("accept", ""):
+        accept = call.headers.get("accept", "")
+        cursor = (b"x-kyros-cursor", b"%d" % batch.cursor)
+        if NDJSON in accept:
             lines = "".join(event.model_dump_json() + "\n" for event in batch.items)
-            cursor = (b"x-kyros-cursor", b"%d" % batch.cursor)
             return Reply(200, lines.encode(), NDJSON.encode(), [NO_STORE, cursor])
+        if CSV in accept:
+            name = (b"content-disposition", b'attachment; filename="events.csv"')
+            table = _table(batch.items)
+            return Reply(200, table, b"text/csv; charset=utf-8", [NO_STORE, cursor, name])
         page = EventsPage(
             data=batch.items,
             next_cursor=_next(query, batch),
@@ -121,64 +92,16 @@ class _Pages(Endpoint):
         return self.reply(page, call)
 
 
-class _Tails(Endpoint):
-    """The same events as a stream of frames, or as a long-poll."""
-
-    async def answer_to(self, call: Call) -> Answering:
-        query = self.validated(TailQuery, await self.input_of(call))
-        accept = call.headers.get("accept", "")
-        head: Head = await self.perform(call, service.head, ReadHead())
-        after = await self._after(call, query)
-        start = Start(after, query.epoch, head)
-        if SSE in accept or NDJSON in accept or (query.wait is None and JSON not in accept):
-            return self._stream(call, start, query)
-        return await self._poll(call, start, query)
-
-    async def _after(self, call: Call, query: TailQuery) -> int | None:
-        last = call.headers.get("last-event-id")
-        if last:
-            if not _SEQ.fullmatch(last):
-                raise Invalid("Last-Event-ID", "must be a seq")
-            return int(last)
-        if query.since is None:
-            return None
-        if _SEQ.fullmatch(query.since):
-            return int(query.since)
-        instant = FindSeq(ts=query.since.replace(" ", "+") if "T" in query.since else query.since)
-        found: int = await self.perform(call, service.find_seq, instant)
-        return found
-
-    def _stream(self, call: Call, start: Start, query: TailQuery) -> Answering:
-        face, principal = call.face, call.principal
-        as_lines = NDJSON in call.headers.get("accept", "")
-        if call.scope["method"] == "HEAD":
-            media = NDJSON if as_lines else f"{SSE}; charset=utf-8"
-            return Reply(200, b"", media.encode(), [NO_STORE])
-        face.slots.take(principal.id)
-        return Tail(
-            face.rings,
-            principal.workspace,
-            start,
-            _filter(query),
-            as_lines=as_lines,
-            recheck=lambda: face.callers.again(call),
-            give_back=lambda: face.slots.give_back(principal.id),
-        )
-
-    async def _poll(self, call: Call, start: Start, query: TailQuery) -> Answering:
-        if start.is_reset:
-            return self.reply(Polled(items=[], cursor=start.head.seq), call)
-        after = start.head.seq if start.after is None else start.after
-        command = ReadEvents(
-            after=after,
-            limit=query.limit,
-            wait_seconds=query.wait or 0,
-            types=query.types,
-            actor=query.actor,
-            target=query.target,
-        )
-        batch: EventBatch = await self.perform(call, service.read, command)
-        return self.reply(Polled(items=batch.items, cursor=batch.cursor), call)
+def _table(events: list[Event]) -> bytes:
+    """RFC 4180 with a head. No cell can begin a formula: each is a number, a name or an object."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for event in events:
+        cells = event.model_dump(mode="json", include=set(COLUMNS))
+        cells["details"] = json_bytes(cells["details"]).decode()
+        writer.writerow([cells[column] for column in COLUMNS])
+    return text.getvalue().encode()
 
 
 ENDPOINTS = [
@@ -196,17 +119,26 @@ ENDPOINTS = [
         "Read events: after a seq, or the newest before one.",
         query=EventsQuery,
         answer=EventsPage,
-        answer_types=(JSON, NDJSON),
+        answer_types=(JSON, NDJSON, CSV),
     ),
-    _Tails(
+    Endpoint(
         "GET",
-        "/collab/events/tail",
-        service.read,
-        "Follow the log: Server-Sent Events, lines of JSON, or a long-poll with `wait`.",
-        query=TailQuery,
-        answer=Polled,
-        answer_types=(SSE, NDJSON, JSON),
-        errors=(TooManyStreams,),
-        headers=("Last-Event-ID",),
+        "/collab/events/stats",
+        service.stats,
+        "Count the events of a range: over time, by name, by actor.",
+        query=StatsQuery,
+        command=lambda query, _: ReadStats.model_validate(dict(query)),
+    ),
+    Endpoint(
+        "GET",
+        "/collab/checkpoints",
+        service.checkpoints,
+        "Read the signed checkpoints of the log, with the public keys to check them by.",
+    ),
+    Endpoint(
+        "POST",
+        "/collab/logs",
+        service.append_log,
+        "Append a text to the human log.",
     ),
 ]

@@ -5,8 +5,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from http_api.endpoint import Endpoint
+from http_api.reply import Answering
+from http_api.request import Call
+from kyros_collab_server.features.events.model import Moment
 from kyros_collab_server.features.leases import service
-from kyros_collab_server.features.leases.errors import LeaseHeld, LeaseLost, UseClaim
+from kyros_collab_server.features.leases.errors import Deadlock, LeaseHeld, LeaseLost, UseClaim
 from kyros_collab_server.features.leases.model import (
     DEFAULT_TTL_SECONDS,
     AcquireLease,
@@ -14,6 +17,8 @@ from kyros_collab_server.features.leases.model import (
     LeaseList,
     LeaseMode,
     Leases,
+    LeaseWithQueue,
+    ReadHolds,
     ReleaseLeases,
     Resource,
     TtlSeconds,
@@ -69,6 +74,30 @@ class HeldLeases(BaseModel):
     etag: str
 
 
+class LeaseInView(LeaseWithQueue):
+    """A lease with who waits for it, and its latest heartbeats that this server heard."""
+
+    heartbeats: list[str]
+
+
+class _Watched(Endpoint):
+    """Heartbeats are not logged: those that this process heard are told."""
+
+    async def answer_to(self, call: Call) -> Answering:
+        lease: LeaseWithQueue = await self.perform(
+            call, self.operation, await self.command_of(call)
+        )
+        beats = call.face.recent.beats_of(call.principal.workspace, lease.lock_id)
+        return self.reply(LeaseInView(**dict(lease), heartbeats=beats), call)
+
+
+class HoldsQuery(ReadHolds):
+    """Which range of the log, whose holds, of what."""
+
+    begin: Moment | None = Field(default=None, alias="from")
+    end: Moment | None = Field(default=None, alias="to")
+
+
 def _acquisition(body: AcquireBody, _: Any) -> AcquireLease:
     named = body.resources if body.resources is not None else [body.resource or ""]
     return AcquireLease(
@@ -108,7 +137,7 @@ ENDPOINTS = [
         command=_acquisition,
         answer=AcquiredOne | Acquired,
         shape=_acquired,
-        errors=(LeaseHeld, UseClaim),
+        errors=(LeaseHeld, Deadlock, UseClaim),
     ),
     Endpoint(
         "POST",
@@ -143,9 +172,18 @@ ENDPOINTS = [
     ),
     Endpoint(
         "GET",
+        "/collab/leases/history",
+        service.holds,
+        "Read who held what and when, the latest grant first.",
+        query=HoldsQuery,
+        command=lambda query, _: ReadHolds.model_validate(dict(query)),
+    ),
+    _Watched(
+        "GET",
         "/collab/leases/{lock_id}",
-        service.read_lease,
-        "Read a lease.",
+        service.read_queue,
+        "Read a lease, its latest heartbeats, and who waits for its resource.",
+        answer=LeaseInView,
         errors=(NotFound,),
         things={"lock_id": "lease"},
     ),

@@ -1,9 +1,9 @@
 """The board's state as a whole: tasks, locks, agents, and the human log."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from http_api.endpoint import Endpoint
 from http_api.reply import Answering, Reply, json_bytes, none_match, not_modified
@@ -11,13 +11,17 @@ from http_api.request import Call
 from kyros_collab_server.features.agents import service as agents
 from kyros_collab_server.features.agents.model import Agent, AgentList, ListAgents
 from kyros_collab_server.features.events import service as events
-from kyros_collab_server.features.events.model import EventBatch, EventName, ReadEvents
+from kyros_collab_server.features.events.model import HumanLog, Moment, ReadAt, ReadHumanLog
 from kyros_collab_server.features.leases import service as leases
-from kyros_collab_server.features.leases.model import Lease, LeaseList, ListLeases
+from kyros_collab_server.features.leases.model import (
+    Lease,
+    LeaseList,
+    ListLeases,
+    PastLease,
+    PastLeases,
+)
 from kyros_collab_server.features.tasks import service as tasks
 from kyros_collab_server.features.tasks.model import ListAllTasks, Task, TaskList
-from kyros_collab_server.kernel.errors import NotAvailable
-from kyros_collab_server.kernel.etag import etag_of
 from kyros_collab_server.kernel.operation import Operation
 
 Kind = Literal["tasks", "locks", "agents", "logs"]
@@ -40,6 +44,11 @@ READS: dict[str, tuple[Operation[Any, Any], BaseModel]] = {
     "locks": (leases.list_leases, ListLeases()),
     "agents": (agents.list_agents, ListAgents()),
 }
+PAST: dict[str, Operation[Any, Any]] = {
+    "tasks": tasks.tasks_at,
+    "locks": leases.leases_at,
+    "agents": agents.agents_at,
+}
 MAX_BODIES = 64
 """Encoded boards kept, one for each workspace and view."""
 
@@ -51,9 +60,7 @@ class StateQuery(BaseModel):
 
     kind: Kind
     view: Literal["full", "summary"] = "full"
-    at: Annotated[str, Field(max_length=40, description="A seq or an RFC 3339 instant.")] | None = (
-        None
-    )
+    at: Moment | None = None
 
 
 class State(BaseModel):
@@ -61,16 +68,7 @@ class State(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    data: list[Task] | list[Lease] | list[Agent]
-    etag: str
-
-
-class LogState(BaseModel):
-    """The human log as Markdown."""
-
-    model_config = ConfigDict(frozen=True)
-
-    text: str
+    data: list[Task] | list[Lease] | list[PastLease] | list[Agent]
     etag: str
 
 
@@ -80,10 +78,10 @@ class _WholeState(Endpoint):
     async def answer_to(self, call: Call) -> Answering:
         face, principal = call.face, call.principal
         query = self.validated(StateQuery, {**call.query(), **call.path})
-        if query.at is not None:
-            raise NotAvailable("The state at a past moment", fix="Leave `at` out.")
         if query.kind == "logs":
-            return await self._log(call)
+            return await self._log(call, query.at)
+        if query.at is not None:
+            return await self._past(call, query, ReadAt(at=query.at))
         op, command = READS[query.kind]
         principal.require(op.scopes)
         etag = _viewed(await face.kyros.kind_etag(query.kind, actor=principal), query.view)
@@ -101,23 +99,19 @@ class _WholeState(Endpoint):
             face.bodies[kept] = (etag, body)
         return Reply(200, body).tag(etag)
 
-    async def _log(self, call: Call) -> Answering:
-        entries: list[str] = []
-        seq, cursor = 0, 0
-        while True:
-            command = ReadEvents(after=cursor, limit=1000, types=[EventName.LOG_APPENDED.value])
-            batch: EventBatch = await self.perform(call, events.read, command)
-            for event in batch.items:
-                entries.append(str(event.details.get("text", "")))
-                seq = event.seq
-            if batch.cursor <= cursor or batch.cursor >= batch.head:
-                break
-            cursor = batch.cursor
-        text = "\n".join(entries)
-        etag = etag_of(seq, text)
+    async def _past(self, call: Call, query: StateQuery, moment: ReadAt) -> Answering:
+        state: TaskList | PastLeases | AgentList
+        state = await self.perform(call, PAST[query.kind], moment)
+        etag = _viewed(state.etag, query.view)
         if none_match(call.headers.get("if-none-match"), etag):
             return not_modified(etag)
-        return Reply(200, LogState(text=text, etag=etag).model_dump_json().encode()).tag(etag)
+        return Reply(200, _encoded(state, etag, query.view)).tag(etag)
+
+    async def _log(self, call: Call, at: str | None) -> Answering:
+        log: HumanLog = await self.perform(call, events.human_log, ReadHumanLog(at=at))
+        if none_match(call.headers.get("if-none-match"), log.etag):
+            return not_modified(log.etag)
+        return Reply(200, log.model_dump_json().encode()).tag(log.etag)
 
 
 def _viewed(etag: str, view: str) -> str:
@@ -143,10 +137,9 @@ ENDPOINTS = [
         "GET",
         "/collab/state/{kind}",
         tasks.list_all,
-        "Read everything of one kind, conditionally.",
+        "Read everything of one kind, as it is or as it was at a moment, conditionally.",
         query=StateQuery,
-        answer=State | LogState,
-        errors=(NotAvailable,),
+        answer=State | HumanLog,
         tagged=True,
     ),
 ]

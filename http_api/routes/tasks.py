@@ -26,7 +26,6 @@ from kyros_collab_server.features.tasks.model import (
 from kyros_collab_server.kernel.errors import (
     EtagMismatch,
     IfMatchRequired,
-    NotAvailable,
     NotFound,
 )
 from kyros_collab_server.kernel.paging import Page
@@ -115,10 +114,6 @@ class _Creation(Endpoint):
         return self.reply(body, call, replayed=answer.replayed)
 
 
-async def _history(_: Call) -> Answering:
-    raise NotAvailable("The history of a task", fix="Read GET /collab/events?target=task:<id>.")
-
-
 def _page(page: TaskPage) -> Page[Task]:
     return Page[Task](data=page.tasks, next_cursor=page.next_cursor, total=page.total)
 
@@ -184,9 +179,23 @@ ENDPOINTS = [
     Endpoint(
         "GET",
         "/collab/tasks/{task_id}/history",
-        summary="Read a task's revisions.",
-        respond=_history,
-        errors=(NotAvailable,),
+        service.history,
+        "Read a task's revisions, newest first, each with its changed fields before and after.",
+        errors=(NotFound,),
+    ),
+    Endpoint(
+        "GET",
+        "/collab/tasks/{task_id}/late-results",
+        service.late_results,
+        "Read what agents that had lost the task handed in for it.",
+        errors=(NotFound,),
+    ),
+    Endpoint(
+        "GET",
+        "/collab/tasks/{task_id}/why-waiting",
+        service.why_waiting,
+        "Say why a queued task was not given out yet.",
+        errors=(NotFound,),
     ),
     Endpoint(
         "POST",

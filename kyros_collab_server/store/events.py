@@ -50,6 +50,12 @@ HEAD = """
 SELECT seq, hash, t, ts FROM events WHERE workspace = :workspace ORDER BY seq DESC LIMIT 1
 """
 ONE = "SELECT body, hash FROM events WHERE workspace = :workspace AND seq = :seq"
+TALLY = {
+    column: f"SELECT {column}, count(*) FROM events WHERE workspace = :workspace "
+    f"AND seq > :after AND seq <= :through GROUP BY {column} "
+    f"ORDER BY count(*) DESC, {column} LIMIT :limit"
+    for column in ("event", "actor")
+}
 TS_OF = "SELECT ts FROM events WHERE workspace = :workspace AND seq = :seq"
 
 
@@ -188,6 +194,12 @@ class SqlEventLog:
             else:
                 high = middle - 1
         return low
+
+    def tally(self, column: str, after: int, through: int, limit: int) -> list[tuple[str, int]]:
+        """The commonest values of `event` or `actor` in a range, and how many events have each."""
+        self._work.batch.flush_events()
+        params = {"workspace": self._workspace, "after": after, "through": through, "limit": limit}
+        return [(str(row[0]), int(row[1])) for row in self._work.db.all(TALLY[column], params)]
 
     def _rows(self, rest: str, params: dict[str, Any]) -> list[Row]:
         self._work.batch.flush_events()

@@ -13,8 +13,15 @@ CORE = Path("kyros_collab_server")
 KERNEL = {"work", "operation", "principal", "errors", "etag", "ids", "paging", "time"}
 FEATURE_FILES = {"model", "errors", "rules", "ports", "service"}
 ONE_MORE = {
-    "events": {"checkpoints", "summaries", "verifying"},
-    "leases": {"globs", "holding", "waiting"},
+    "events": {
+        "checkpoints",
+        "human_log",
+        "moments",
+        "statistics",
+        "summaries",
+        "verifying",
+    },
+    "leases": {"globs", "holding", "pasts", "waiting"},
     "tasks": {"boards", "briefs", "cards", "chains", "claims", "moves", "pasts"},
 }  # ADR 0002
 BAG_FILES = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.http_api.conftest import Client
+from http_api.recent import AGENTS, BEATS, CALLS, CLIENTS, Recent
+from tests.http_api.conftest import Board, Client
 
 pytestmark = pytest.mark.anyio
 
@@ -55,3 +56,39 @@ async def test_a_null_leaves_an_agent_as_one_can_read_it(ada: Client) -> None:
     read = await ada.get("/collab/agents/ada")
     assert read.status_code == 200
     assert (read.json()["paused"], read.json()["skills"]) == (False, [])
+
+
+async def test_the_latest_tool_calls_of_an_agent_are_told_newest_first(
+    board: Board, ada: Client
+) -> None:
+    await ada.post("/collab/agents", json={})
+    call = {"client": "probe", "version": "1.2", "transport": "http", "agent": "ada", "ok": True}
+    for number in range(CALLS + 5):
+        board.kyros.feed.publish(
+            "default", "call", {**call, "tool": f"t{number % 3}", "ms": number}
+        )
+    board.kyros.feed.publish("other", "call", {**call, "tool": "elsewhere", "ms": 1})
+    calls = (await ada.get("/collab/agents/ada/calls")).json()["data"]
+    assert [one["ms"] for one in calls] == list(range(CALLS + 4, 4, -1))
+    assert set(calls[0]) == {"ts", "client", "tool", "ms", "ok"}
+    (client,) = (await ada.get("/collab/clients")).json()["data"]
+    assert (client["name"], client["version"], client["transport"]) == ("probe", "1.2", "http")
+    assert (client["calls"], client["agents"]) == (CALLS + 5, ["ada"])
+    assert client["tools"] == ["t0", "t1", "t2"]
+    assert client["first_call"] <= client["last_call"]
+    assert (await ada.get("/collab/agents/nobody/calls")).status_code == 404
+
+
+async def test_what_is_remembered_of_callers_is_bounded() -> None:
+    recent = Recent()
+    call = {"tool": "t", "ms": 1, "ok": True}
+    for number in range(AGENTS + 10):
+        recent.heard("default", "call", {**call, "client": f"c{number}", "agent": f"a{number}"})
+    assert recent.calls_of("default", "a0") == []
+    assert len(recent.calls_of("default", f"a{AGENTS + 9}")) == 1
+    assert len(recent.clients_of("default")) == CLIENTS
+    for number in range(BEATS + 1):
+        recent.heard(
+            "default", "beat", {"lock_id": "l", "holder": "h", "heartbeat_at": str(number)}
+        )
+    assert len(recent.beats_of("default", "l")) == BEATS

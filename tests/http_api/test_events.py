@@ -1,6 +1,8 @@
 """Events in pages, and by long-poll."""
 
 import asyncio
+import csv
+import io
 import json
 
 import pytest
@@ -104,3 +106,47 @@ async def test_an_append_beyond_its_bound_is_refused(ada: Client) -> None:
     body = {"event": "note", "details": {"x": "y" * 20_000}}
     refused = await ada.post("/collab/events", json=body)
     assert (refused.status_code, refused.json()["code"]) == (422, "too_large")
+
+
+async def test_events_come_as_a_table_when_one_asks_for_it(ada: Client) -> None:
+    seq = await noted(ada, 'a "quoted", line\nand =another')
+    answer = await ada.get("/collab/events", headers={"accept": "text/csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert "attachment" in answer.headers["content-disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert [int(row["seq"]) for row in rows] == list(range(1, seq + 1))
+    assert json.loads(rows[-1]["details"]) == {"text": 'a "quoted", line\nand =another'}
+    assert [cell for row in rows for cell in row.values() if cell[:1] in set("=+-@\t\r")] == []
+
+
+async def test_a_range_of_events_is_counted_over_time_by_name_and_by_actor(ada: Client) -> None:
+    first = await noted(ada, "one")
+    last = await noted(ada, "two")
+    query = {"from": first, "to": last, "buckets": 4}
+    found = (await ada.get("/collab/events/stats", params=query)).json()
+    assert found["total"] == sum(one["count"] for one in found["buckets"]) == 2
+    assert found["events"] == [{"value": "note", "count": 2}]
+    assert found["actors"] == [{"value": "agent:ada", "count": 2}]
+    assert len(found["buckets"]) <= 4
+    everything = (await ada.get("/collab/events/stats")).json()
+    assert everything["total"] == last
+    assert (await ada.get("/collab/events/stats?buckets=201")).status_code == 422
+    assert (await ada.get("/collab/events/stats?to=soon")).json()["field"] == "to"
+
+
+async def test_checkpoints_come_with_the_keys_that_check_them(ada: Client) -> None:
+    answer = await ada.get("/collab/checkpoints")
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"data", "keys", "next_cursor"}
+
+
+async def test_a_text_is_appended_to_the_human_log_once_for_one_key(ada: Client) -> None:
+    sent = {"json": {"text": "# Monday\n\n- all well [#1]"}, "headers": {"idempotency-key": "k"}}
+    first = await ada.post("/collab/logs", **sent)
+    assert (await ada.post("/collab/logs", **sent)).json() == first.json()
+    log = (await ada.get("/collab/state/logs")).json()
+    assert log["text"] == "# Monday\n\n- all well [#1]"
+    (event,) = (await ada.get("/collab/events?types=log_appended")).json()["data"]
+    assert (event["seq"], event["actor"]) == (first.json()["seq"], "agent:ada")
+    for text in ("", " ", "x" * 49_153):
+        assert (await ada.post("/collab/logs", json={"text": text})).status_code == 422

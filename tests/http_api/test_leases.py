@@ -1,8 +1,10 @@
 """Leases over REST."""
 
+import asyncio
+
 import pytest
 
-from tests.http_api.conftest import Client
+from tests.http_api.conftest import WAIT, Board, Client
 
 pytestmark = pytest.mark.anyio
 
@@ -89,3 +91,92 @@ async def test_all_ones_leases_are_renewed_in_one_call(ada: Client) -> None:
     await ada.post("/collab/leases/acquire", json={"resources": ["a", "b"]})
     renewed = (await ada.post("/collab/leases/heartbeat", json={})).json()
     assert (len(renewed["leases"]), renewed["lost"]) == (2, [])
+
+
+async def waiting_for(client: Client, lock_id: str) -> list[str]:
+    """Who waits for the lease, once somebody does."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            lease = (await client.get(f"/collab/leases/{lock_id}")).json()
+            if lease["waiters"]:
+                return [one["holder"] for one in lease["waiters"]]
+
+
+async def test_a_call_that_waits_is_granted_when_the_holder_lets_go(
+    ada: Client, bob: Client
+) -> None:
+    held = (await ada.post("/collab/leases/acquire", json={"resource": "path:src/**"})).json()
+    body = {"resource": "path:src/a.py", "wait_seconds": 30}
+    waiting = asyncio.create_task(bob.post("/collab/leases/acquire", json=body, timeout=WAIT))
+    assert await waiting_for(ada, held["lock_id"]) == ["agent:bob"]
+    await ada.post(f"/collab/leases/{held['lock_id']}/release")
+    granted = await asyncio.wait_for(waiting, WAIT)
+    assert (granted.status_code, granted.json()["holder"]) == (200, "agent:bob")
+    assert (await ada.get(f"/collab/leases/{held['lock_id']}")).json()["waiters"] == []
+
+
+async def test_a_wait_that_would_close_a_circle_is_refused_with_the_circle(
+    ada: Client, bob: Client
+) -> None:
+    mine = (await ada.post("/collab/leases/acquire", json={"resource": "a"})).json()
+    await bob.post("/collab/leases/acquire", json={"resource": "b"})
+    body = {"resource": "a", "wait_seconds": 30}
+    waiting = asyncio.create_task(bob.post("/collab/leases/acquire", json=body, timeout=WAIT))
+    await waiting_for(ada, mine["lock_id"])
+    refused = await ada.post("/collab/leases/acquire", json={"resource": "b", "wait_seconds": 30})
+    assert (refused.status_code, refused.json()["code"]) == (409, "deadlock")
+    assert refused.json()["cycle"] == [
+        {"holder": "agent:ada", "waits_for": "agent:bob"},
+        {"holder": "agent:bob", "waits_for": "agent:ada"},
+    ]
+    await ada.post(f"/collab/leases/{mine['lock_id']}/release")
+    assert (await asyncio.wait_for(waiting, WAIT)).status_code == 200
+
+
+async def test_a_wait_longer_than_the_face_allows_is_refused(ada: Client) -> None:
+    body = {"resource": "a", "wait_seconds": 30.5}
+    refused = await ada.post("/collab/leases/acquire", json=body)
+    assert (refused.status_code, refused.json()["field"]) == (422, "wait_seconds")
+
+
+async def test_a_lease_tells_the_heartbeats_that_were_heard(ada: Client) -> None:
+    lease = (await ada.post("/collab/leases/acquire", json={"resource": "a"})).json()
+    beat = (await ada.post(f"/collab/leases/{lease['lock_id']}/heartbeat")).json()
+    seen = (await ada.get(f"/collab/leases/{lease['lock_id']}")).json()
+    assert seen["heartbeats"] == [beat["heartbeat_at"]]
+
+
+async def test_holds_are_read_by_range_resource_and_holder(ada: Client, bob: Client) -> None:
+    lease = (await ada.post("/collab/leases/acquire", json={"resource": "a"})).json()
+    await ada.post(f"/collab/leases/{lease['lock_id']}/release")
+    await bob.post("/collab/leases/acquire", json={"resource": "b"})
+    page = (await ada.get("/collab/leases/history")).json()
+    assert [(one["resource"], one["ended"]) for one in page["data"]] == [
+        ("b", None),
+        ("a", "released"),
+    ]
+    ended = page["data"][1]["ended_seq"]
+    later = await ada.get("/collab/leases/history", params={"from": ended + 1})
+    assert [one["resource"] for one in later.json()["data"]] == ["b"]
+    hers = await ada.get("/collab/leases/history", params={"holder": "agent:ada", "to": ended})
+    assert [one["lock_id"] for one in hers.json()["data"]] == [lease["lock_id"]]
+    first = (await ada.get("/collab/leases/history?limit=1")).json()
+    rest = {"limit": 1, "cursor": first["next_cursor"]}
+    assert (await ada.get("/collab/leases/history", params=rest)).json()["data"] == [
+        page["data"][1]
+    ]
+    for field in ("begin", "end"):
+        refused = await ada.get("/collab/leases/history", params={field: "1"})
+        assert (refused.status_code, refused.json()["code"]) == (422, "unknown_field")
+    refused = await ada.get("/collab/leases/history?from=yesterday")
+    assert (refused.status_code, refused.json()["field"]) == (422, "from")
+
+
+async def test_a_cursor_of_another_workspace_is_no_cursor_here(board: Board, ada: Client) -> None:
+    await ada.post("/collab/leases/acquire", json={"resources": ["a", "b"]})
+    cursor = (await ada.get("/collab/leases/history?limit=1")).json()["next_cursor"]
+    async with board.client() as admin:
+        await admin.post("/workspaces", json={"id": "other"})
+    async with board.client(workspace="other") as elsewhere:
+        refused = await elsewhere.get("/collab/leases/history", params={"cursor": cursor})
+    assert (refused.status_code, refused.json()["field"]) == (422, "cursor")

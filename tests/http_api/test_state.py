@@ -49,9 +49,45 @@ async def test_the_human_log_is_text_with_a_tag(ada: Client) -> None:
     assert again.status_code == 304
 
 
-async def test_a_past_moment_is_not_available_yet(ada: Client) -> None:
-    refused = await ada.get("/collab/state/tasks?at=1")
-    assert (refused.status_code, refused.json()["code"]) == (501, "not_available")
+@pytest.mark.parametrize("kind", ["tasks", "locks", "agents", "logs"])
+async def test_a_past_moment_is_read_conditionally_too(ada: Client, kind: str) -> None:
+    await ada.post("/collab/tasks", json={"title": "one"})
+    await ada.post("/collab/leases/acquire", json={"resource": "a"})
+    await ada.post("/collab/logs", json={"text": "# Monday"})
+    head = (await ada.get("/collab/events")).json()["head_seq"]
+    then = await ada.get(f"/collab/state/{kind}?at={head}")
+    assert then.status_code == 200
+    assert then.json()["etag"] == then.headers["etag"]
+    await ada.post("/collab/tasks", json={"title": "two"})
+    await ada.post("/collab/leases/acquire", json={"resource": "b"})
+    await ada.post("/collab/logs", json={"text": "# Tuesday"})
+    again = await ada.get(f"/collab/state/{kind}?at={head}")
+    assert again.content == then.content
+    unread = {"if-none-match": then.headers["etag"]}
+    same = await ada.get(f"/collab/state/{kind}?at={head}", headers=unread)
+    assert (same.status_code, same.content) == (304, b"")
+    if kind != "agents":
+        assert (await ada.get(f"/collab/state/{kind}", headers=unread)).status_code == 200
+
+
+async def test_a_past_board_is_the_board_that_was_in_full_and_as_cards(ada: Client) -> None:
+    made = (await ada.post("/collab/tasks", json={"title": "one"})).json()
+    head = (await ada.get("/collab/events")).json()["head_seq"]
+    patch = {"title": "renamed"}
+    await ada.patch("/collab/tasks/T-1", json=patch, headers={"if-match": made["etag"]})
+    assert (await ada.get(f"/collab/state/tasks?at={head}")).json()["data"] == [made["task"]]
+    cards = (await ada.get(f"/collab/state/tasks?at={head}&view=summary")).json()["data"]
+    assert (cards[0]["title"], "description" in cards[0]) == ("one", False)
+    ts = made["task"]["created_at"]
+    assert len((await ada.get(f"/collab/state/tasks?at={ts}")).json()["data"]) == 1
+    assert (await ada.get("/collab/state/tasks?at=0")).json()["data"] == []
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "-1", "2026-01-01", "1e3", "9" * 40, "2026-13-01"])
+async def test_a_moment_that_is_none_is_refused_by_its_field(ada: Client, at: str) -> None:
+    refused = await ada.get("/collab/state/tasks", params={"at": at})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_field")
+    assert refused.json()["field"] == "at"
 
 
 async def test_an_unknown_kind_is_not_found(ada: Client) -> None:

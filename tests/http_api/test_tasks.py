@@ -1,8 +1,16 @@
 """Tasks over REST."""
 
+import asyncio
+import itertools
+from typing import Any
+
 import pytest
 
-from tests.http_api.conftest import Client
+from http_api.app import build_app
+from kyros_collab_server.bootstrap import open_kyros
+from kyros_collab_server.settings import Settings
+from tests.conftest import TurnedClock
+from tests.http_api.conftest import WAIT, Board, Client, agent
 
 pytestmark = pytest.mark.anyio
 
@@ -127,10 +135,96 @@ async def test_a_wait_beyond_thirty_seconds_is_refused(ada: Client) -> None:
     assert (refused.status_code, refused.json()["field"]) == (422, "wait_seconds")
 
 
-async def test_the_history_is_not_available_yet(ada: Client) -> None:
-    task_id = (await ada.post("/collab/tasks", json={"title": "one"})).json()["id"]
-    refused = await ada.get(f"/collab/tasks/{task_id}/history")
-    assert (refused.status_code, refused.json()["code"]) == (501, "not_available")
+async def test_revisions_come_newest_first_with_both_values_of_each_field(ada: Client) -> None:
+    made = (await ada.post("/collab/tasks", json={"title": "one"})).json()
+    etag = made["etag"]
+    for title in ("two", "three"):
+        patched = await ada.patch(
+            "/collab/tasks/T-1", json={"title": title}, headers={"if-match": etag}
+        )
+        etag = patched.json()["etag"]
+    first = (await ada.get("/collab/tasks/T-1/history?limit=2")).json()
+    assert [one["changes"]["title"] for one in first["data"]] == [
+        {"before": "two", "after": "three"},
+        {"before": "one", "after": "two"},
+    ]
+    assert first["data"][0]["etag"] == etag
+    query = {"limit": 2, "cursor": first["next_cursor"]}
+    rest = (await ada.get("/collab/tasks/T-1/history", params=query)).json()
+    assert [(one["event"], one["version"]) for one in rest["data"]] == [("task_created", 1)]
+    assert rest["next_cursor"] is None
+    await ada.post("/collab/tasks", json={"title": "other"})
+    forged = await ada.get("/collab/tasks/T-2/history", params=query)
+    assert (forged.status_code, forged.json()["field"]) == (422, "cursor")
+    assert (await ada.get("/collab/tasks/T-9/history")).status_code == 404
+
+
+async def test_a_queued_task_says_why_it_waits(ada: Client) -> None:
+    await ada.post("/collab/tasks", json={"title": "one"})
+    await ada.post("/collab/tasks", json={"title": "two", "depends_on": ["T-1"]})
+    (turn,) = (await ada.get("/collab/tasks/T-1/why-waiting")).json()["data"]
+    assert turn == {"reason": "turn", "facts": {"ahead": 0}}
+    (waits,) = (await ada.get("/collab/tasks/T-2/why-waiting")).json()["data"]
+    assert (waits["reason"], waits["facts"]["open"]) == ("open_dependencies", ["T-1"])
+    await ada.post("/collab/tasks/claim", json={"task_id": "T-1"})
+    assert (await ada.get("/collab/tasks/T-1/why-waiting")).json() == {"data": []}
+    assert (await ada.get("/collab/tasks/T-9/why-waiting")).status_code == 404
+
+
+async def test_what_a_zombie_hands_in_is_kept_beside_its_task(
+    settings: Settings, clock: TurnedClock
+) -> None:
+    async with open_kyros(settings, duties=False, clock=clock) as opened:
+        board = Board(
+            build_app(opened.kyros, settings), opened.kyros, opened.credentials.token, settings
+        )
+        async with agent(board, "ada") as ada, agent(board, "bob") as bob:
+            await hand_in_late(board, clock, ada, bob)
+
+
+async def hand_in_late(board: Board, clock: TurnedClock, ada: Client, bob: Client) -> None:
+    await ada.post("/collab/tasks", json={"title": "one"})
+    claim = (await ada.post("/collab/tasks/claim", json={"task_id": "T-1"})).json()
+    clock.advance(301)
+    await board.kyros.sweep()
+    assert (await bob.post("/collab/tasks/claim", json={"task_id": "T-1"})).json()["claimed"]
+    late = {"to": "review", "fencing_token": claim["leases"][0]["fencing_token"]}
+    refused = await ada.post("/collab/tasks/T-1/transition", json=late)
+    assert (refused.status_code, refused.json()["code"]) == (409, "write_fenced")
+    body = {"event": "late_result", "target": "task:T-1", "text": "what I had"}
+    assert (await ada.post("/collab/events", json=body)).status_code == 200
+    assert (await bob.post("/collab/events", json=body)).status_code == 422
+    (kept,) = (await bob.get("/collab/tasks/T-1/late-results")).json()["data"]
+    assert (kept["author"], kept["text"]) == ("agent:ada", "what I had")
+
+
+async def test_claims_that_wait_are_served_in_the_order_of_their_calls(
+    board: Board, ada: Client, bob: Client
+) -> None:
+    async def waits(client: Client, before: int) -> "asyncio.Task[Any]":
+        body = {"wait_seconds": 30}
+        task = asyncio.create_task(client.post("/collab/tasks/claim", json=body, timeout=WAIT))
+        async with asyncio.timeout(WAIT):
+            for _ in itertools.count():
+                if await waiters(board) > before:
+                    break
+                await asyncio.sleep(0)
+        return task
+
+    first = await waits(ada, 0)
+    second = await waits(bob, 1)
+    async with board.client() as admin:
+        await admin.post("/collab/tasks", json={"title": "one"})
+        assert (await asyncio.wait_for(first, WAIT)).json()["task"]["assignee"] == "agent:ada"
+        assert not second.done()
+        await admin.post("/collab/tasks", json={"title": "two"})
+    assert (await asyncio.wait_for(second, WAIT)).json()["task"]["assignee"] == "agent:bob"
+
+
+async def waiters(board: Board) -> int:
+    principal = board.kyros.local_caller(agent="observer")
+    found: int = await board.kyros._store.read(principal, lambda work: len(work.waiters.all()))
+    return found
 
 
 async def test_a_brief_comes_with_its_task(ada: Client) -> None:

@@ -20,6 +20,7 @@ class ChangeFeed:
         self._heads: dict[str, int] = {}
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
         self._readers: dict[str, set[asyncio.Queue[tuple[str, dict[str, Any]]]]] = {}
+        self._listeners: list[Callable[[str, str, dict[str, Any]], None]] = []
 
     @property
     def waited_for(self) -> bool:
@@ -71,9 +72,15 @@ class ChangeFeed:
 
     def publish(self, workspace: str, name: str, payload: dict[str, Any]) -> None:
         """Hand a frame that is not part of the log to the workspace's readers."""
+        for told in self._listeners:
+            told(workspace, name, payload)
         for reader in self._readers.get(workspace, ()):
             if not reader.full():
                 reader.put_nowait((name, payload))
+
+    def listen(self, told: Callable[[str, str, dict[str, Any]], None]) -> None:
+        """From now on `told` hears of every frame of every workspace, before anybody else."""
+        self._listeners.append(told)
 
     @asynccontextmanager
     async def frames(

@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from kyros_collab_server.kernel.ids import Text, clean_text
+from kyros_collab_server.kernel.ids import Text, at_most_bytes, clean_text
 
 MAX_EVENT_BYTES = 65_536
 MAX_DETAILS_BYTES = 16_384
+MAX_LOG_BYTES = 49_152
+"""An entry of the human log, in bytes: it is one event and must fit into its line."""
 GENESIS = "0" * 64
 """`prev_hash` of the first event of a workspace."""
 CHECKPOINT_EVENTS = 1_000
@@ -169,6 +171,81 @@ class ReadAt(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at: Annotated[str, Field(min_length=1, max_length=40)]
+
+
+Moment = Annotated[
+    str, Field(min_length=1, max_length=40, description="A seq, or an RFC 3339 instant.")
+]
+
+
+class AppendLog(BaseModel):
+    """Append a Markdown text to the human log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: Annotated[Text, at_most_bytes(MAX_LOG_BYTES), Field(min_length=1, pattern=r"\S")]
+
+
+class ReadHumanLog(BaseModel):
+    """Ask for the human log, as it is or as it was at a moment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: Moment | None = None
+
+
+class HumanLog(BaseModel):
+    """The human log as Markdown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    etag: str
+
+
+class ReadStats(BaseModel):
+    """Ask how many events a range has: when, of which names, by whom."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    begin: Moment | None = None
+    end: Moment | None = None
+    buckets: Annotated[int, Field(ge=1, le=200)] = 60
+
+
+class Bucket(BaseModel):
+    """Events from an instant on, until the next bucket begins."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ts: str
+    count: int
+
+
+class Facet(BaseModel):
+    """A value of one column, and how many events have it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: str
+    count: int
+
+
+class LogStats(BaseModel):
+    """The events of a range: a histogram over time, and the commonest names and actors.
+
+    `facets_of` says of how many events names and actors were counted: the newest of the range.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    begins_at: str
+    ends_at: str
+    total: int
+    buckets: list[Bucket]
+    facets_of: int
+    events: list[Facet]
+    actors: list[Facet]
 
 
 class FindSeq(BaseModel):

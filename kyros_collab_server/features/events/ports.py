@@ -54,6 +54,10 @@ class EventLog(Protocol):
         """The seq of the last event before an instant; 0 when there is none."""
         ...
 
+    def tally(self, column: str, after: int, through: int, limit: int) -> list[tuple[str, int]]:
+        """The commonest values of `event` or `actor` in a range, and how many events have each."""
+        ...
+
 
 class CheckpointBook(Protocol):
     """The signed checkpoints of the work's workspace, and the public keys of the deployment."""

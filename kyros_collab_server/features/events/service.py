@@ -2,6 +2,7 @@
 
 from kyros_collab_server.features.events import rules
 from kyros_collab_server.features.events.checkpoints import checkpoints
+from kyros_collab_server.features.events.human_log import append_log, human_log
 from kyros_collab_server.features.events.model import (
     Appended,
     AppendEvent,
@@ -12,13 +13,25 @@ from kyros_collab_server.features.events.model import (
     ReadEvents,
     ReadHead,
 )
-from kyros_collab_server.features.events.ports import EventWork, LogWork
+from kyros_collab_server.features.events.moments import is_seq, seq_before, seq_of
+from kyros_collab_server.features.events.ports import EventWork
+from kyros_collab_server.features.events.statistics import stats
 from kyros_collab_server.kernel.errors import Invalid
 from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
-from kyros_collab_server.kernel.time import rfc3339, wall_ms_of
 
-__all__ = ["append", "checkpoints", "find_seq", "head", "read", "seq_of"]
+__all__ = [
+    "append",
+    "append_log",
+    "checkpoints",
+    "find_seq",
+    "head",
+    "human_log",
+    "read",
+    "seq_before",
+    "seq_of",
+    "stats",
+]
 
 
 @operation(Scope.EVENTS_WRITE)
@@ -80,21 +93,6 @@ def head(work: EventWork, command: ReadHead) -> Head:
     return work.events.head()
 
 
-def seq_of(work: LogWork, at: str) -> int:
-    """The seq that a moment names: itself, or the last one not after an RFC 3339 instant.
-
-    Raises:
-        Invalid: it is neither.
-    """
-    if at.isascii() and at.isdigit() and len(at) <= 16:
-        return min(int(at), work.events.head().seq)
-    try:
-        instant = rfc3339(wall_ms_of(at) + 1)
-    except (ValueError, OverflowError):
-        raise Invalid("at", "is neither a seq nor an RFC 3339 instant with a zone") from None
-    return work.events.last_before(instant)
-
-
 @operation(Scope.TASKS_READ, read=True)
 def find_seq(work: EventWork, command: FindSeq) -> int:
     """The seq after which a reader starts who wants everything from an instant on.
@@ -102,8 +100,6 @@ def find_seq(work: EventWork, command: FindSeq) -> int:
     Raises:
         Invalid: the instant is not RFC 3339 with a zone.
     """
-    try:
-        instant = rfc3339(wall_ms_of(command.ts))
-    except (ValueError, OverflowError):
-        raise Invalid("since", "is neither a seq nor an RFC 3339 instant with a zone") from None
-    return work.events.last_before(instant)
+    if is_seq(command.ts):
+        raise Invalid("since", "is not an RFC 3339 instant with a zone")
+    return seq_before(work, command.ts, "since")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kyros_collab_server.features.events.model import Moment
+
 MIN_TTL_SECONDS = 5
 MAX_TTL_SECONDS = 3_600
 DEFAULT_TTL_SECONDS = 300
@@ -102,6 +104,56 @@ class PastLeases(BaseModel):
 
     data: list[PastLease]
     etag: str
+
+
+class Hold(PastLease):
+    """One holder's time with a resource, from its grant to its end."""
+
+    acquired_seq: int
+    ended: LeaseState | None = None
+    ended_at: str | None = None
+    ended_seq: int | None = None
+    ended_by: str | None = None
+
+
+class ReadHolds(BaseModel):
+    """Ask who held what in a range of the log, the latest grant first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    begin: Moment | None = None
+    end: Moment | None = None
+    resource: Resource | None = None
+    holder: Annotated[str, Field(max_length=160)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    cursor: Annotated[str, Field(max_length=1_024)] | None = None
+
+
+class Holds(BaseModel):
+    """Who held what and when, the latest grant first, and where to go on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: list[Hold]
+    next_cursor: str | None = None
+
+
+class Queued(BaseModel):
+    """Somebody who waits for a resource, and for how long at most."""
+
+    model_config = ConfigDict(frozen=True)
+
+    holder: str
+    resources: list[str]
+    mode: LeaseMode
+    place: int
+    gives_up_in_ms: int
+
+
+class LeaseWithQueue(Lease):
+    """A lease, and who waits for its resource, first come first."""
+
+    waiters: list[Queued]
 
 
 class AcquireLease(BaseModel):

@@ -1,7 +1,5 @@
 """Leases: acquire, renew, release, reclaim, and the fence before every write."""
 
-from kyros_collab_server.features.events.model import EventName, ReadAt
-from kyros_collab_server.features.events.service import seq_of
 from kyros_collab_server.features.leases import holding, rules, waiting
 from kyros_collab_server.features.leases.errors import LeaseLost
 from kyros_collab_server.features.leases.model import (
@@ -11,9 +9,9 @@ from kyros_collab_server.features.leases.model import (
     LeaseList,
     Leases,
     LeaseState,
+    LeaseWithQueue,
     ListLeases,
     LostLease,
-    PastLeases,
     ReadLease,
     Reclaimed,
     ReclaimLeases,
@@ -23,12 +21,25 @@ from kyros_collab_server.features.leases.model import (
     RenewLease,
     RenewLeases,
 )
+from kyros_collab_server.features.leases.pasts import holds, leases_at
 from kyros_collab_server.features.leases.ports import LeaseWork
 from kyros_collab_server.features.leases.rules import LeaseRecord, Obstacle
 from kyros_collab_server.kernel.errors import NotFound
-from kyros_collab_server.kernel.etag import kind_etag
 from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
+
+__all__ = [
+    "acquire",
+    "holds",
+    "leases_at",
+    "list_leases",
+    "read_lease",
+    "read_queue",
+    "reclaim",
+    "release",
+    "renew",
+    "renew_one",
+]
 
 
 def _shown(work: LeaseWork, lease: LeaseRecord) -> Lease:
@@ -188,6 +199,19 @@ def read_lease(work: LeaseWork, command: ReadLease) -> Lease:
 
 
 @operation(Scope.TASKS_READ, read=True)
+def read_queue(work: LeaseWork, command: ReadLease) -> LeaseWithQueue:
+    """One lease as it stands at this instant, and while it is live who waits for its resource.
+
+    Raises:
+        NotFound: no such lease in this workspace.
+    """
+    lease = work.leases.get(command.lock_id)
+    if lease is None:
+        raise NotFound("lease")
+    return LeaseWithQueue(**dict(_shown(work, lease)), waiters=waiting.queued_for(work, lease))
+
+
+@operation(Scope.TASKS_READ, read=True)
 def list_leases(work: LeaseWork, command: ListLeases) -> LeaseList:
     """The held leases, stale ones included, by resource."""
     leases = [_shown(work, lease) for lease in work.leases.held()]
@@ -198,13 +222,3 @@ def list_leases(work: LeaseWork, command: ListLeases) -> LeaseList:
     if command.stale is not None:
         leases = [lease for lease in leases if (lease.state is LeaseState.STALE) is command.stale]
     return LeaseList(data=leases, etag=work.leases.kind_etag())
-
-
-@operation(Scope.TASKS_READ, read=True)
-def leases_at(work: LeaseWork, command: ReadAt) -> PastLeases:
-    """The leases that were held at a moment, as the log tells of them."""
-    seq = seq_of(work, command.at)
-    names = (EventName.LEASE_ACQUIRED, EventName.LEASE_RELEASED, EventName.LEASE_RECLAIMED)
-    held = rules.folded(work.events.scan(names, seq))
-    members = [(one.lock_id, str(one.fencing_token)) for one in held]
-    return PastLeases(data=held, etag=kind_etag(seq, members))

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 from kyros_collab_server.features.leases import holding, rules
 from kyros_collab_server.features.leases.errors import Deadlock
-from kyros_collab_server.features.leases.model import WAITER_ALIVE_MS, AcquireLease, LeaseMode
+from kyros_collab_server.features.leases.model import (
+    WAITER_ALIVE_MS,
+    AcquireLease,
+    LeaseMode,
+    Queued,
+)
 from kyros_collab_server.features.leases.ports import LeaseWork
 from kyros_collab_server.features.leases.rules import LeaseRecord, Obstacle, Waiter
 from kyros_collab_server.kernel.ids import new_id
@@ -53,6 +58,30 @@ def still_blocked(work: LeaseWork, command: AcquireLease) -> bool:
     queue = [waiter for waiter in work.waiters.all() if not waiter.is_claim]
     ahead = _ahead(work, queue, _own(work, queue, resources, command.mode))
     return holding.conflict(work, resources, command.mode, ahead) is not None
+
+
+def queued_for(work: LeaseWork, lease: LeaseRecord) -> list[Queued]:
+    """Who waits for this live lease, first come first."""
+    if not rules.is_live(lease, work.now):
+        return []
+    wait = [
+        waiter
+        for waiter in work.waiters.all()
+        if rules.still_waits(waiter, work.now)
+        and waiter.holder != lease.holder
+        and rules.clash(waiter.mode, lease.mode)
+        and any(rules.witness(wanted, lease.resource) for wanted in waiter.resources)
+    ]
+    return [
+        Queued(
+            holder=waiter.holder,
+            resources=list(waiter.resources),
+            mode=waiter.mode,
+            place=place,
+            gives_up_in_ms=waiter.deadline_t - work.now,
+        )
+        for place, waiter in enumerate(wait, start=1)
+    ]
 
 
 def leave(work: LeaseWork, command: AcquireLease) -> None:
