@@ -88,7 +88,7 @@ def tasks(source: Source) -> list[dict[str, Any]]:
     def look(view: View) -> list[dict[str, Any]]:
         return [entry.public for entry in view.tasks()]
 
-    return sorted(source.read(look), key=lambda task: (task["created_at"], task["id"]))
+    return source.read(look)
 
 
 def table(found: Iterable[Mapping[str, Any]]) -> Iterator[str]:

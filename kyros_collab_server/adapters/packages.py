@@ -18,6 +18,8 @@ class Package(Protocol):
     """Where a whole board comes from."""
 
     name: str
+    log_name: str
+    """How refusals call where the events are."""
 
     def state(self, kind: str) -> Filed | None: ...
     def events(self) -> Iterator[FileEvent]: ...
@@ -31,6 +33,7 @@ class Directory:
 
     def __init__(self, directory: Path) -> None:
         self.name = str(directory)
+        self.log_name = str(directory / event_file.NAME)
         self._directory = directory
 
     def state(self, kind: str) -> Filed | None:
@@ -74,6 +77,7 @@ class Document:
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
+        self.log_name = f"{path} events"
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -101,7 +105,7 @@ class Document:
             texts = [f"{canonical(one)}\n".encode() for one in lines]
         except (ValueError, RecursionError):
             raise StateFileBroken(f"{self.name} events", "are no events") from None
-        return event_file.chained(f"{self.name} events", texts)
+        return event_file.chained(self.log_name, texts)
 
     def signed(self) -> tuple[list[Any], list[Any]]:
         """Checkpoints and public keys of the document."""
@@ -114,7 +118,7 @@ class EventsAlone:
     """Nothing but a log: what is not in it starts anew."""
 
     def __init__(self, path: Path) -> None:
-        self.name = str(path)
+        self.name = self.log_name = str(path)
         self._path = path
 
     def state(self, kind: str) -> Filed | None:

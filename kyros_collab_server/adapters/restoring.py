@@ -116,7 +116,7 @@ def _take(package: Package, replay: Replay, event: FileEvent) -> None:
     try:
         replay.take(event)
     except (KeyError, TypeError, AttributeError):
-        where = f"{package.name} line {event.line}"
+        where = f"{package.log_name} line {event.line}"
         rule = f"({event.told.get('event')}) does not tell what this version needs of it"
         raise StateFileBroken(where, rule) from None
 

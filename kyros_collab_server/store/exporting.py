@@ -106,9 +106,9 @@ class SqlExport:
         return {row[0]: row[1] for row in self._db.all(VERSIONS, self._here)}
 
     def tasks(self, ids: Collection[str] | None = None) -> Iterator[StateEntry]:
-        """These tasks, all of them where no ids are named."""
+        """These tasks; where no ids are named all, in order of creation."""
         if ids is None:
-            rows = self._db.all(TASKS, self._here)
+            rows = self._db.all(f"{TASKS} ORDER BY place", self._here)
         else:
             rows, asked = [], sorted(ids)
             for start in range(0, len(asked), IDS):
