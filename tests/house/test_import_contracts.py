@@ -16,7 +16,10 @@ from tests.house.tree import ROOT
 CORE = "kyros_collab_server"
 FEATURES = ("agents", "events", "identity", "leases", "messages", "tasks")
 SKELETON = [
-    *(f"{CORE}/{name}.py" for name in ("__main__", "admission", "application", "bootstrap", "settings")),
+    *(
+        f"{CORE}/{name}.py"
+        for name in ("__main__", "admission", "application", "bootstrap", "settings")
+    ),
     *(f"{CORE}/{name}/__init__.py" for name in ("cli", "mcp_face", "store", "adapters", "kernel")),
     *(f"{CORE}/cli/{name}.py" for name in ("serve", "worker", "task")),
     *(

@@ -12,7 +12,10 @@ from tests.house.tree import PACKAGES, classes_and_functions, parsed, python_fil
 CORE = Path("kyros_collab_server")
 KERNEL = {"work", "operation", "principal", "errors", "etag", "ids", "paging", "time"}
 FEATURE_FILES = {"model", "errors", "rules", "ports", "service"}
-ONE_MORE = {"leases": {"globs", "holding"}, "tasks": {"boards", "briefs", "claims", "moves"}}  # ADR 0002
+ONE_MORE = {
+    "leases": {"globs", "holding"},
+    "tasks": {"boards", "briefs", "claims", "moves"},
+}  # ADR 0002
 BAG_FILES = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
 EMPTY_WORDS = {"manager", "handler", "util", "utils", "helper", "data", "info", "process"}
 # What a third-party interface or the product's own vocabulary demands, each with its reason.
