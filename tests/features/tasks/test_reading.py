@@ -46,6 +46,8 @@ async def test_pages_follow_each_other_in_order_of_creation(board: Board, ana: C
     first = (await page(ana, limit=2)).next_cursor
     boss = await admin_of(board, "boss")
     await boss.call(identity.create_workspace, CreateWorkspace(id="elsewhere"))
+    boss = await admin_of(board)
+    await boss.call(identity.create_workspace, CreateWorkspace(id="elsewhere"))
     far = await agent_of(board, "ana", workspace="elsewhere")
     for who, forged in ((ana, "x" + (first or "")), (ana, "e30"), (far, first), (ana, "\x00")):
         with refused("invalid_field", field="cursor"):
