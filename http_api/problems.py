@@ -236,7 +236,7 @@ def _field(loc: tuple[int | str, ...]) -> str:
 def _rule(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         return "unknown"
-    text = str(fault["msg"]).removeprefix("Value error, ")
+    text = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     return _PRINTABLE.sub("?", text)[:200]
 
 

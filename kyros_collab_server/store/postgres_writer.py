@@ -1,5 +1,6 @@
 """Writing on Postgres: behind advisory locks, in a pipeline."""
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,11 +14,22 @@ from kyros_collab_server.store.events import HEAD
 from kyros_collab_server.store.work import Batch, Shared
 from kyros_collab_server.store.writer import StoreFailure, Transaction
 
+log = logging.getLogger(__name__)
 IDLE = psycopg.pq.TransactionStatus.IDLE
 LOCK_WORKSPACE = "SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"
 NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 LIMIT_STATEMENTS = "SET LOCAL statement_timeout = '2s'"
 NOTIFY = "SELECT pg_notify('kyros', :payload)"
+
+
+def may_have_committed(error: psycopg.Error) -> bool:
+    """True unless the error is surely that of a statement ahead of the COMMIT.
+
+    A server that shuts down says so (class 57) before its connection breaks, and it may say it
+    after the commit; an error without a state is the wire's own.
+    """
+    state = error.sqlstate
+    return state is None or state[:2] in {"08", "57", "58", "F0", "XX"}
 
 
 class PostgresWriter:
@@ -32,10 +44,12 @@ class PostgresWriter:
         self._shared = shared
         self._clock = clock
         self.waits_for_lock = False
+        self._committed = False
 
     @contextmanager
     def transaction(self, workspaces: Collection[str]) -> Iterator[Transaction]:
         """Be the only writer of these workspaces for the block; roll back unless committed."""
+        self._committed = False
         try:
             if self._raw.closed or self._raw.broken:
                 self._raw = self._connect()
@@ -52,6 +66,9 @@ class PostgresWriter:
             raise
         except psycopg.Error as error:
             self._raw.close()
+            if self._committed:
+                log.warning("connection_lost_after_commit")
+                return
             raise self._as_failure(error) from error
 
     def _leave(self) -> None:
@@ -97,9 +114,10 @@ class PostgresWriter:
             self._db.run("COMMIT")
             self._db.one("SELECT 1")
         except psycopg.Error as error:
-            if self._raw.closed or self._raw.broken:
+            if self._raw.closed or self._raw.broken or may_have_committed(error):
                 raise StoreFailure("unavailable", outcome_unknown=True) from error
             raise self._as_failure(error) from error
+        self._committed = True
 
     def failure(self, error: BaseException) -> StoreFailure | None:
         """The store's failure behind a driver's error."""

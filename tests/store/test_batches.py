@@ -16,6 +16,7 @@ from kyros_collab_server.kernel.errors import (
 )
 from kyros_collab_server.settings import Settings
 from kyros_collab_server.store.lane import Committed
+from kyros_collab_server.store.work import SqlWork
 from tests.conftest import Board
 from tests.store.gates import BOUND, TESTER, in_one_batch, note
 from tests.store.tables import chained, raw_connection, rows
@@ -155,24 +156,74 @@ async def test_a_store_that_cannot_be_written_to_says_storage_full_and_recovers(
     assert chained(board.opened.settings)[:-1] == before
 
 
+CUT = """
+CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON store_meta DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION cut()
+"""
+"""The server drops the connection while it commits: after COMMIT was sent, before its answer."""
+
+
 async def test_a_commit_whose_answer_is_lost_is_unknown_and_never_failed(
     postgres_url: str, tmp_path: Path
 ) -> None:
     settings = Settings(data_dir=tmp_path, database_url=postgres_url)
     async with open_kyros(settings, duties=False) as opened:
         store: Any = opened.kyros._store
+        with raw_connection(settings) as raw:
+            raw.execute(CUT)
 
         def cut(work: Any) -> None:
             work.events.append("note", None, {"text": "unknown"})
+            work.db.run("INSERT INTO store_meta (name, value) VALUES ('cut', 'x')")
+
+        answers = await in_one_batch(store, note("beside"), cut)
+        for answer in answers:
+            assert isinstance(answer, StoreUnavailable)
+            assert answer.facts["outcome"] == "unknown"
+            assert answer.retryable
+        assert await store.write(TESTER, note("after")) == len(chained(settings))
+
+
+async def test_a_connection_that_breaks_after_its_commit_takes_nothing_back(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=postgres_url)
+    async with open_kyros(settings, duties=False) as opened:
+        store: Any = opened.kyros._store
+        writer = store._writer(store.readers._shared)
+        with writer.transaction({"default"}) as transaction:
+            note("kept")(SqlWork(transaction.batch, TESTER))
+            transaction.commit(transaction.batch.finish())
+            with raw_connection(settings) as raw:
+                raw.execute("SELECT pg_terminate_backend(%s)", (writer._raw.info.backend_pid,))
+        with writer.transaction({"default"}) as transaction:
+            note("next")(SqlWork(transaction.batch, TESTER))
+            transaction.commit(transaction.batch.finish())
+        writer.close()
+        texts = [line["details"].get("text") for line in chained(settings)]
+        assert texts[-2:] == ["kept", "next"]
+
+
+async def test_a_connection_that_breaks_before_the_commit_leaves_nothing(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, database_url=postgres_url)
+    async with open_kyros(settings, duties=False) as opened:
+        store: Any = opened.kyros._store
+        before = chained(settings)
+
+        def cut(work: Any) -> None:
+            work.events.append("note", None, {"text": "gone"})
             pid = work.db.raw.info.backend_pid
             with raw_connection(settings) as raw:
                 raw.execute("SELECT pg_terminate_backend(%s)", (pid,))
 
         (answer,) = await in_one_batch(store, cut)
         assert isinstance(answer, StoreUnavailable)
-        assert answer.facts["outcome"] == "unknown"
-        assert answer.retryable
-        assert await store.write(TESTER, note("after")) == len(chained(settings))
+        assert chained(settings) == before
+        assert await store.write(TESTER, note("after")) == len(before) + 1
 
 
 async def test_a_closed_store_refuses_instead_of_hanging(board: Board) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from kyros_collab_server.features.identity import service as identity
+from kyros_collab_server.features.identity.model import CreateWorkspace
 from kyros_collab_server.features.messages import service as messages
 from kyros_collab_server.features.messages.model import SendMessage
 from kyros_collab_server.features.tasks import rules
@@ -19,7 +21,7 @@ from kyros_collab_server.features.tasks.model import (
     TaskPage,
     TaskStatus,
 )
-from tests.callers import Caller, agent_of, later, refused
+from tests.callers import Caller, admin_of, agent_of, later, refused
 from tests.conftest import Board
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +44,8 @@ async def test_pages_follow_each_other_in_order_of_creation(board: Board, ana: C
         await ana.update(found.tasks[0], labels=["moved"])
     assert (seen, cursor) == (["x5", "x1", "x4", "x2", "x3"], None)
     first = (await page(ana, limit=2)).next_cursor
+    boss = await admin_of(board)
+    await boss.call(identity.create_workspace, CreateWorkspace(id="elsewhere"))
     far = await agent_of(board, "ana", workspace="elsewhere")
     for who, forged in ((ana, "x" + (first or "")), (ana, "e30"), (far, first), (ana, "\x00")):
         with refused("invalid_field", field="cursor"):
