@@ -194,6 +194,7 @@ async def _run(
             def announce() -> None:
                 def when_ready(number: int, frame: FrameType | None) -> None:
                     if ending.signalled(number):
+                        loop.call_soon_threadsafe(mcp.close)
                         server.handle_exit(number, frame)
 
                 for number in (signal.SIGINT, signal.SIGTERM):

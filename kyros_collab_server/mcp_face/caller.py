@@ -2,19 +2,25 @@
 
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from mcp.server.context import ServerRequestContext
 
 from kyros_collab_server.application import Kyros
+from kyros_collab_server.kernel.errors import Kind, KyrosError
 from kyros_collab_server.kernel.ids import new_request_id
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.settings import Settings
 
 PRINCIPAL = "kyros.principal"
 """Where the gate leaves the principal in an ASGI scope."""
+RECHECK = "kyros.recheck"
+"""Where the gate leaves what looks at the credentials again."""
+Recheck = Callable[[], Awaitable[Principal]]
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -28,6 +34,19 @@ class Caller:
     principal: Principal
     name_is_made_up: bool = False
     version: str | None = None
+    recheck: Recheck | None = field(default=None, repr=False, compare=False)
+
+    async def is_still_valid(self) -> bool:
+        """True while the credentials that the message came with stand for the same principal."""
+        if self.recheck is None:
+            return True
+        try:
+            principal = await self.recheck()
+        except KyrosError as refusal:
+            # A store that does not answer takes nobody's credentials away.
+            return refusal.kind is Kind.UNAVAILABLE
+        mine = self.principal
+        return principal.id == mine.id and principal.scopes >= mine.scopes
 
 
 CALLER: ContextVar[Caller] = ContextVar("kyros_caller")
@@ -60,10 +79,11 @@ def client_version(message: ServerRequestContext[Any, Any]) -> str | None:
 
 async def http_caller(message: ServerRequestContext[Any, Any]) -> Caller:
     """The principal that the gate authenticated for this very request."""
-    principal: Principal = message.request.scope[PRINCIPAL]  # type: ignore[union-attr]
+    scope = message.request.scope  # type: ignore[union-attr]
+    principal: Principal = scope[PRINCIPAL]
     name = client_name(message)
     named = principal if name is None else replace(principal, client=name)
-    return Caller(named, version=client_version(message))
+    return Caller(named, version=client_version(message), recheck=scope[RECHECK])
 
 
 class StdioCaller:
@@ -84,8 +104,10 @@ class StdioCaller:
 
     async def __call__(self, message: ServerRequestContext[Any, Any]) -> Caller:
         """The caller under a fresh request id."""
-        principal = await self.resolved(client_name(message))
-        return Caller(principal, self._made_up, client_version(message))
+        client = client_name(message)
+        principal = await self.resolved(client)
+        again = partial(self.resolved, client)
+        return Caller(principal, self._made_up, client_version(message), again)
 
     async def resolved(self, client: str | None) -> Principal:
         """The principal of this process, as of now.

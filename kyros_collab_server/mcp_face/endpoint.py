@@ -2,15 +2,19 @@
 
 from typing import Any
 
+import anyio
+from anyio import CancelScope
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from kyros_collab_server.mcp_face.caller import PRINCIPAL, RECHECK, Caller
 from kyros_collab_server.mcp_face.front_desk import DEPARTURE, Departure
 from kyros_collab_server.mcp_face.sdk_gaps import HANDSHAKE_VERSIONS, JSON_MODE, Sessions
 
 WAITING = frozenset({b"task_claim", b"lease_acquire", b"event_wait", b"job_get"})
 """Tools that may wait: a caller that leaves must be noticed."""
+RECHECK_SECONDS = 60.0
 STREAMING: frozenset[bytes] = frozenset()
 """Tools that report progress: none of the product's does."""
 
@@ -23,8 +27,9 @@ class Endpoint:
     departure is told to the running call here.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, closing: anyio.Event) -> None:
         self._sessions = sessions
+        self._closing = closing
         self._inner = StreamableHTTPASGIApp(sessions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +59,9 @@ class Endpoint:
             # Row 10: the SDK would hold a stream open on which nothing ever comes.
             await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
             return
+        if scope["method"] == "GET":
+            await self._standing(scope, receive, send)
+            return
         if scope["method"] != "POST":
             await self._inner(scope, receive, send)
             return
@@ -75,6 +83,29 @@ class Endpoint:
             return message
 
         await self._inner(scope, watched_receive, watched_send)
+
+    async def _standing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The stream of a session: it ends with the caller's credentials and with the server."""
+        caller = Caller(scope[PRINCIPAL], recheck=scope[RECHECK])
+        is_open = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal is_open
+            is_open = bool(message.get("more_body", message["type"] == "http.response.start"))
+            await send(message)
+
+        async def end(group: CancelScope) -> None:
+            while not self._closing.is_set() and await caller.is_still_valid():
+                with anyio.move_on_after(RECHECK_SECONDS):
+                    await self._closing.wait()
+            group.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(end, group.cancel_scope)
+            await self._inner(scope, receive, watched_send)
+            group.cancel_scope.cancel()
+        if is_open:
+            await send({"type": "http.response.body", "body": b""})
 
 
 def replay(first: Message, receive: Receive) -> Receive:

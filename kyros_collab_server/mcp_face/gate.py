@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -25,7 +26,7 @@ from kyros_collab_server.kernel.errors import (
 from kyros_collab_server.kernel.ids import new_request_id
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.principal import Scope as Right
-from kyros_collab_server.mcp_face.caller import PRINCIPAL
+from kyros_collab_server.mcp_face.caller import PRINCIPAL, RECHECK, Recheck
 from kyros_collab_server.mcp_face.sdk_gaps import HANDSHAKE_VERSIONS
 from kyros_collab_server.mcp_face.tool_errors import STATUS, protocol_error
 
@@ -109,7 +110,8 @@ class Gate:
         try:
             if self._failures.is_spent(address):
                 raise RateLimited(1)
-            principal = await self._caller(headers, request_id)
+            recheck = self._caller_of(headers, request_id)
+            principal = await recheck()
             if (wait := self._rate.excess(principal.id)) is not None:
                 raise RateLimited(wait)
             self._require(principal, headers)
@@ -119,10 +121,16 @@ class Gate:
             await self._refused(refusal, request_id)(scope, receive, send)
             return
         scope[PRINCIPAL] = principal
+        scope[RECHECK] = recheck
         scope["user"] = self._user(principal)
         await self._app(scope, receive, send)
 
-    async def _caller(self, headers: Mapping[bytes, bytes], request_id: str) -> Principal:
+    def _caller_of(self, headers: Mapping[bytes, bytes], request_id: str) -> Recheck:
+        """What says who calls, now and as often as it is asked again.
+
+        Raises:
+            Unauthenticated: no credentials, or a token made for another resource.
+        """
         kind, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token or len(token) > MAX_TOKEN:
@@ -131,7 +139,8 @@ class Gate:
         if audience is not None and self._resource not in audience:
             raise Unauthenticated("The token was made for another resource.")
         trace = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
-        return await self._kyros.caller(
+        return partial(
+            self._kyros.caller,
             token,
             agent=_text(headers, b"x-kyros-agent"),
             workspace=_text(headers, b"x-kyros-workspace"),

@@ -20,8 +20,8 @@ from mcp_types import (
 )
 
 from kyros_collab_server.application import Kyros
-from kyros_collab_server.kernel.errors import KyrosError, UnknownField
-from kyros_collab_server.mcp_face.caller import CALLER
+from kyros_collab_server.kernel.errors import KyrosError, NotFound, UnknownField
+from kyros_collab_server.mcp_face.caller import CALLER, Caller
 from kyros_collab_server.mcp_face.catalog.resources import ResourceSpec, Variables
 from kyros_collab_server.mcp_face.tool_errors import protocol_error
 from kyros_collab_server.mcp_face.toolbox import Call
@@ -92,6 +92,21 @@ class Reading:
             if (matched := template.match(uri)) is not None:
                 return spec, {name: str(value) for name, value in matched.items()}
         return None
+
+    async def refuse_unreadable(self, uri: str, caller: Caller) -> None:
+        """Pass when the caller may read this resource, and it is there.
+
+        Raises:
+            KyrosError: it may not, or there is none.
+        """
+        found = self.find(uri)
+        if found is None:
+            raise NotFound("resource")
+        spec, variables = found
+        _refuse_other_variables(uri, spec)
+        caller.principal.require(spec.scopes)
+        if spec.probe is not None:
+            await spec.probe(Call(self._kyros, caller, None), variables)
 
     async def read(
         self, message: ServerRequestContext[Any, Any], params: ReadResourceRequestParams

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from mcp.server import MCPServer
 from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
+from mcp.server.connection import Connection
 from mcp.server.context import ServerMiddleware, ServerRequestContext
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -61,8 +63,8 @@ def new_server(
 ) -> MCPServer[Any]:
     """A server with our tools and nothing of the SDK's own that we do not want.
 
-    Rows 8 and 14: `subscriptions/listen` is not served at all until ours is. Row 11: only name,
-    title and version ride in every result.
+    Rows 8 and 14: the SDK's `subscriptions/listen` is not served, ours is. Row 11: only name, title
+    and version ride in every result.
     """
     with no_root_log_lines():
         server: MCPServer[Any] = MCPServer(
@@ -92,6 +94,18 @@ def answer_with(
 ) -> None:
     """This method is answered by ours instead of the SDK's."""
     lowlevel(server).add_request_handler(method, params, answer)
+
+
+def connection_of(message: ServerRequestContext[Any, Any]) -> Connection:
+    """Row 1: the connection behind a message, where subscriptions of a session live."""
+    return message.session._connection  # noqa: SLF001
+
+
+def tell_of_changes(low: Server[Any]) -> None:
+    """Row 2: handshake clients are told that lists and resources have notices of their changes."""
+    changes = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
+    plain = low.create_initialization_options
+    low.create_initialization_options = partial(plain, changes)  # type: ignore[method-assign]
 
 
 def answer_lists_with(server: MCPServer[Any], lists: dict[str, Answer]) -> None:

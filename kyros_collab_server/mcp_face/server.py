@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 from mcp.server import MCPServer
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
-from mcp_types import ReadResourceRequestParams
+from mcp_types import (
+    ReadResourceRequestParams,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    UnsubscribeRequestParams,
+)
+from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,8 +29,10 @@ from kyros_collab_server.mcp_face.catalog.resources import RESOURCES
 from kyros_collab_server.mcp_face.endpoint import Endpoint
 from kyros_collab_server.mcp_face.front_desk import FrontDesk
 from kyros_collab_server.mcp_face.gate import LEAST_SCOPE, Gate, OriginGuard, ScopesNeeded
+from kyros_collab_server.mcp_face.listening import Listening
 from kyros_collab_server.mcp_face.listing import Listing
 from kyros_collab_server.mcp_face.reading import Reading
+from kyros_collab_server.mcp_face.subscriptions import Subscriptions
 from kyros_collab_server.mcp_face.toolbox import KyrosTool, ToolSpec
 from kyros_collab_server.settings import Settings
 
@@ -47,6 +55,8 @@ class McpMount:
 
     routes: list[BaseRoute]
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
+    close: Callable[[], None]
+    """Ends the open streams gracefully; called when the server is about to go."""
 
 
 def instructions() -> str:
@@ -54,12 +64,26 @@ def instructions() -> str:
     return files("kyros_collab_server.mcp_face").joinpath("instructions.md").read_text().strip()
 
 
-def new_mcp_server(
-    kyros: Kyros, settings: Settings, callers: Callers
-) -> tuple[MCPServer, Reading, Listing]:
-    """A fresh server: the catalogue, the resources, and the front desk before them."""
+@dataclass(frozen=True)
+class Face:
+    """A fresh server and what the transports need of it."""
+
+    server: MCPServer
+    reading: Reading
+    listing: Listing
+    subscriptions: Subscriptions
+
+
+def new_face(kyros: Kyros, settings: Settings, callers: Callers, *, sessions: bool) -> Face:
+    """A fresh server: the catalogue, the resources, and the front desk before them.
+
+    With `sessions` handshake clients can subscribe to resources; without, they have nowhere to be
+    told of a change.
+    """
     listing = Listing(CATALOG, settings)
     reading = Reading(kyros, RESOURCES)
+    subscriptions = Subscriptions(kyros)
+    listening = Listening(subscriptions, reading)
     server = sdk_gaps.new_server(
         version=kyros.version,
         instructions=instructions(),
@@ -74,8 +98,17 @@ def new_mcp_server(
             "resources/templates/list": reading.templates,
         },
     )
-    sdk_gaps.answer_with(server, "resources/read", ReadResourceRequestParams, reading.read)
-    return server, reading, listing
+    answers: dict[str, tuple[type[BaseModel], sdk_gaps.Answer]] = {
+        "resources/read": (ReadResourceRequestParams, reading.read),
+        "subscriptions/listen": (SubscriptionsListenRequestParams, listening.listen),
+    }
+    if sessions:
+        answers["resources/subscribe"] = (SubscribeRequestParams, listening.subscribe)
+        answers["resources/unsubscribe"] = (UnsubscribeRequestParams, listening.unsubscribe)
+        sdk_gaps.tell_of_changes(sdk_gaps.lowlevel(server))
+    for method, (params, answer) in answers.items():
+        sdk_gaps.answer_with(server, method, params, answer)
+    return Face(server, reading, listing, subscriptions)
 
 
 def build_mcp(
@@ -87,12 +120,12 @@ def build_mcp(
     allowed_origins: list[str],
 ) -> McpMount:
     """The MCP endpoint at `/mcp` and its protected-resource metadata, ready to be mounted."""
-    server, reading, listing = new_mcp_server(kyros, settings, http_caller)
     stateless = settings.mcp_handshake == "stateless" or (
         settings.mcp_handshake == "auto" and bool(settings.database_url)
     )
+    face = new_face(kyros, settings, http_caller, sessions=not stateless)
     sessions = sdk_gaps.Sessions(
-        sdk_gaps.lowlevel(server),
+        sdk_gaps.lowlevel(face.server),
         TransportSecuritySettings(allowed_hosts=allowed_hosts, allowed_origins=allowed_origins),
         stateless=stateless,
         body=settings.body_limit_bytes,
@@ -100,19 +133,19 @@ def build_mcp(
     resource = public_url.rstrip("/") + PATH
     metadata_path = WELL_KNOWN + urlsplit(resource).path
     gate = Gate(
-        AuthContextMiddleware(Endpoint(sessions)),
+        AuthContextMiddleware(Endpoint(sessions, face.subscriptions.closing)),
         kyros,
         resource=resource,
         metadata_url=public_url.rstrip("/") + metadata_path,
         calls_per_second=settings.calls_per_second,
-        scopes_needed=_scopes_needed(listing, reading),
+        scopes_needed=_scopes_needed(face.listing, face.reading),
     )
     endpoint = _bounded(gate, settings, allowed_hosts, allowed_origins)
     metadata = _bounded(Metadata(resource), settings, allowed_hosts, allowed_origins)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with sessions.run():
+        async with sessions.run(), face.subscriptions.running():
             yield
 
     return McpMount(
@@ -124,6 +157,7 @@ def build_mcp(
             Route(metadata_path, metadata),
         ],
         lifespan=lifespan,
+        close=face.subscriptions.close,
     )
 
 
@@ -174,7 +208,7 @@ def _scopes_needed(listing: Listing, reading: Reading) -> ScopesNeeded:
             spec = listing.offered.get(name)
             return nothing if spec is None else spec.scopes
         if method == "resources/read" and (found := reading.find(name)) is not None:
-            return frozenset().union(*(op.scopes for op in found[0].operations))
+            return found[0].scopes
         return nothing
 
     return needed

@@ -11,7 +11,7 @@ from kyros_collab_server.mcp_face import sdk_gaps
 from kyros_collab_server.mcp_face.caller import StdioCaller
 from kyros_collab_server.mcp_face.keeper import LeaseKeeper
 from kyros_collab_server.mcp_face.pipes import serve_pipes
-from kyros_collab_server.mcp_face.server import new_mcp_server
+from kyros_collab_server.mcp_face.server import new_face
 from kyros_collab_server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,11 +30,12 @@ async def run_stdio(kyros: Kyros, settings: Settings) -> None:
     callers = StdioCaller(kyros, settings)
     if settings.token or settings.agent:
         await callers.resolved(None)
-    server, _, _ = new_mcp_server(kyros, settings, callers)
-    low = sdk_gaps.lowlevel(server)
+    face = new_face(kyros, settings, callers, sessions=True)
+    low = sdk_gaps.lowlevel(face.server)
     keeper = LeaseKeeper(LocalHoldings(kyros, callers))
     low.middleware.append(keeper)
-    await serve_pipes(low, keeper.run)
+    async with face.subscriptions.running():
+        await serve_pipes(low, keeper.run)
 
 
 class LocalHoldings:

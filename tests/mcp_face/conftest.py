@@ -129,6 +129,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             await asyncio.wait_for(ready.wait(), WAIT)
             yield Product(url, opened.kyros, opened.credentials.token, settings)
         finally:
+            mcp.close()
             server.should_exit = True
             await asyncio.wait_for(running, WAIT)
 

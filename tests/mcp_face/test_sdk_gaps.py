@@ -9,6 +9,7 @@ from mcp.shared.exceptions import MCPError
 
 import kyros_collab_server.mcp_face.sdk_gaps as gaps
 from kyros_collab_server.mcp_face.server import instructions
+from kyros_collab_server.settings import Settings
 from tests.mcp_face.conftest import (
     ERAS,
     MODERN,
@@ -17,6 +18,7 @@ from tests.mcp_face.conftest import (
     modern_call,
     modern_headers,
     problem_of,
+    serving,
     text_of,
 )
 
@@ -33,15 +35,22 @@ async def test_row_1_a_handshake_client_may_set_any_logging_level(product: Produ
             await client.set_logging_level("debug")
 
 
-async def test_row_2_nothing_is_advertised_that_never_comes(product: Product, era: str) -> None:
+async def test_row_2_what_changes_is_advertised_where_it_is_told(
+    settings: Settings, era: str
+) -> None:
     mode = "auto" if era == MODERN else era
-    async with product.client(product.token, mode) as client:
-        said = client.server_capabilities
-        assert said.tools is not None
-        assert said.tools.list_changed is False
-        assert said.resources is not None
-        assert said.resources.list_changed is False
-        assert said.resources.subscribe is False
+    for handshake in ("sessions", "stateless"):
+        async with (
+            serving(settings.model_copy(update={"mcp_handshake": handshake})) as product,
+            product.client(product.token, mode) as client,
+        ):
+            said = client.server_capabilities
+            told = era == MODERN or handshake == "sessions"
+            assert said.tools is not None
+            assert said.tools.list_changed is told
+            assert said.resources is not None
+            assert said.resources.list_changed is told
+            assert said.resources.subscribe is told
 
 
 async def test_row_3_an_unknown_tool_or_prompt_is_invalid_params(
@@ -98,14 +107,11 @@ async def test_row_7_a_cursor_of_a_list_is_refused(product: Product, method: str
 
 async def test_rows_8_and_14_the_listening_of_the_sdk_is_not_served(product: Product) -> None:
     assert gaps.lowlevel(bare_server()).get_request_handler("subscriptions/listen") is None
-    async with product.raw(product.token) as http:
-        answer = await http.post(
-            "/mcp",
-            json=modern_body("subscriptions/listen", notifications={}),
-            headers=modern_headers("subscriptions/listen"),
-        )
-    assert answer.status_code == 404
-    assert answer.json()["error"]["code"] == -32601
+    async with product.client(product.token) as client:
+        with pytest.raises(MCPError) as refused:
+            async with client.listen(resource_subscriptions=["kyros://nothing"]):
+                pass
+    assert refused.value.code == -32602
 
 
 async def test_row_11_results_carry_name_title_and_version_only(product: Product) -> None:
@@ -176,4 +182,4 @@ def test_row_21_spans_that_nobody_exports_are_not_made() -> None:
 
 
 # Rows 10 and 22, the stateless GET and the sessions of a principal: test_gate.py.
-# Rows 9, 12 and 13 belong to extensions and subscriptions, which follow later.
+# Row 12, the bus across processes: test_subscriptions.py.

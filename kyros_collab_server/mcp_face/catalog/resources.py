@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +25,7 @@ from kyros_collab_server.features.tasks.model import (
     ShowBoard,
 )
 from kyros_collab_server.kernel.operation import Operation
+from kyros_collab_server.kernel.principal import Scope
 from kyros_collab_server.mcp_face import arguments
 from kyros_collab_server.mcp_face.catalog import agents as agent_views
 from kyros_collab_server.mcp_face.catalog import leases as lease_views
@@ -48,6 +50,13 @@ class ResourceSpec:
     read: Read
     operations: tuple[Operation[Any, Any], ...]
     mime_type: str = "application/json"
+    probe: Callable[[Call, Variables], Awaitable[object]] | None = None
+    """Refused when what the URI names is not there; None: it always is."""
+
+    @cached_property
+    def scopes(self) -> frozenset[Scope]:
+        """All that its operations need."""
+        return frozenset().union(*(op.scopes for op in self.operations))
 
     @property
     def is_template(self) -> bool:
@@ -97,6 +106,12 @@ async def read_tasks(call: Call, variables: Variables) -> str:
     if page.next_cursor is not None:
         shown["next_cursor"] = page.next_cursor
     return compact(shown)
+
+
+async def probe_task(call: Call, variables: Variables) -> object:
+    """The task that the URI names is there."""
+    task_id = variables.get("id") or variables.get("task_id")
+    return await call.perform(tasks.read_task, command_from(ReadTask, {"task_id": task_id}))
 
 
 async def read_task(call: Call, variables: Variables) -> str:
@@ -163,13 +178,21 @@ RESOURCES = (
         read_tasks,
         (tasks.list_tasks,),
     ),
-    ResourceSpec("kyros://tasks/{id}", "task", "One task, whole.", read_task, (tasks.read_task,)),
+    ResourceSpec(
+        "kyros://tasks/{id}",
+        "task",
+        "One task, whole.",
+        read_task,
+        (tasks.read_task,),
+        probe=probe_task,
+    ),
     ResourceSpec(
         "kyros://tasks/{id}/history",
         "task_history",
         "The newest revisions of a task: who changed which field, when, from what to what.",
         read_history,
         (tasks.history,),
+        probe=probe_task,
     ),
     ResourceSpec(
         "kyros://tasks/{id}/history{?cursor,limit}",
@@ -177,6 +200,7 @@ RESOURCES = (
         "A task's revisions, a page at a time, newest first.",
         read_history,
         (tasks.history,),
+        probe=probe_task,
     ),
     ResourceSpec(
         "kyros://briefs/{task_id}",
@@ -185,6 +209,7 @@ RESOURCES = (
         read_brief,
         (tasks.read_held,),
         "text/markdown",
+        probe=probe_task,
     ),
     ResourceSpec("kyros://events", "events", "The newest events.", read_events, (events.read,)),
     ResourceSpec(
