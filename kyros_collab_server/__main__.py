@@ -10,7 +10,7 @@ COMMANDS = {
     "serve": "start REST, event stream and MCP in one process",
     "stdio": "be an MCP server on stdin and stdout",
     "task": "list, show, new, claim, move, edit, done",
-    "lease": "list, acquire, renew, release, reclaim",
+    "lease": "list, acquire, renew, release, reclaim, run",
     "guard": "say whether a path may be written now; install hooks that ask",
     "events": "tail the log",
     "agent": "list, message, pause, resume",

@@ -107,6 +107,18 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         raise Invalid(name, first["msg"]) from None
 
 
+def child_environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment of a child: this process's, pointing at the same board as the same agent."""
+    board = {
+        "DATA_DIR": str(settings.data_dir.absolute()),
+        "URL": settings.url,
+        "AGENT": settings.agent,
+        "WORKSPACE": settings.workspace,
+    }
+    named = {PREFIX + name: value for name, value in {**board, **more}.items() if value}
+    return {**os.environ, **named}
+
+
 def settings_reference() -> list[tuple[str, str, str]]:
     """`(environment name, default as text, description)` of every setting, in order."""
     return [

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
+from typer.core import TyperCommand
 
 from kyros_collab_server.cli.failures import Exit, Failure, leave_closed_pipe, usage
 from kyros_collab_server.cli.output import Output
@@ -80,11 +81,17 @@ _WRITING = {
 
 
 def command(
-    app: typer.Typer, name: str, *, writes: bool = False, own_agent: bool = False
+    app: typer.Typer,
+    name: str,
+    *,
+    writes: bool = False,
+    own_agent: bool = False,
+    cls: type[TyperCommand] | None = None,
 ) -> Callable[[Command], Command]:
     """Add a coroutine to the group; its first parameter is the `Call`.
 
-    `own_agent` leaves `--agent` to the command, which means something else by it.
+    `own_agent` leaves `--agent` to the command, which means something else by it. `cls` reads its
+    words in a way of its own.
     """
     common = {**_CONNECTION, **_PRINTING, **(_WRITING if writes else {})}
     if own_agent:
@@ -114,7 +121,7 @@ def command(
         entry.__signature__ = inspect.Signature([*named, *added])  # type: ignore[attr-defined]
         entry.__annotations__ = {p.name: p.annotation for p in [*named, *added]}
         entry.__name__, entry.__doc__ = run.__name__, run.__doc__
-        app.command(name)(entry)
+        app.command(name, cls=cls)(entry)
         return run
 
     return wrap

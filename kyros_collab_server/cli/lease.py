@@ -6,7 +6,8 @@ import typer
 
 from kyros_collab_server.cli import looks
 from kyros_collab_server.cli.command import Call, built, command, group
-from kyros_collab_server.cli.failures import Exit, Failure, not_yet
+from kyros_collab_server.cli.failures import Exit, Failure, usage
+from kyros_collab_server.cli.lease_run import CommandAfterDashes, run_held
 from kyros_collab_server.cli.output import Column
 from kyros_collab_server.cli.session import actor_of, open_session
 from kyros_collab_server.features.leases import service as leases
@@ -141,10 +142,32 @@ async def reclaim(call: Call, lock_ids: AnyLockIds = None) -> None:
         call.output.hint(f"kept {kept.lock_id}: {kept.reason}")
 
 
-@command(app, "run")
-async def run(_call: Call) -> None:
-    """Hold a lease while a command runs (not available yet)."""
-    raise not_yet("kyros lease run", "kyros lease acquire, renew, release do it by hand.")
+@command(app, "run", cls=CommandAfterDashes)
+async def run(
+    call: Call,
+    resources: Annotated[
+        list[str], typer.Argument(metavar="RESOURCE... -- COMMAND...", show_default=False)
+    ],
+    words: Annotated[list[str] | None, typer.Option(CommandAfterDashes.OPTION, hidden=True)] = None,
+    mode: Annotated[LeaseMode | None, typer.Option("--mode")] = None,
+    ttl: Ttl = None,
+    wait: Annotated[float | None, typer.Option("--wait", min=0, help="Seconds.")] = None,
+    grace: Annotated[
+        float, typer.Option("--grace", min=0, help="Seconds from SIGTERM to SIGKILL.")
+    ] = 5.0,
+) -> int:
+    """Run a command while its resources are held; exit with its code.
+
+    The leases are renewed every third of their TTL while it lives, and given back. A lost lease
+    ends the command with SIGTERM, after the grace with SIGKILL, and exits 6. Signals are passed on.
+    The command finds KYROS_LEASE_ID and KYROS_FENCING_TOKEN, and works as the same agent.
+    """
+    asked = built(AcquireLease, resources=resources, mode=mode, ttl_seconds=ttl)
+    if not words:
+        fix = "kyros lease run RESOURCE... -- COMMAND..."
+        raise usage("There is no command to run: put -- before it.", fix)
+    async with open_session(call.settings, creates=True) as session:
+        return await run_held(session, call, asked, wait, words, grace)
 
 
 def _print_each(call: Call, verb: str, granted: list[Lease], undo: str = "") -> None:
