@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +71,7 @@ def read_events(path: Path) -> Iterator[FileEvent]:
     """
     try:
         with path.open("rb") as file:
-            yield from chained(str(path), file)
+            yield from chained(str(path), iter(partial(file.readline, LONGEST_LINE), b""))
     except OSError as error:
         raise StateFileBroken(str(path), f"cannot be read ({error.strerror})") from None
 
@@ -81,7 +82,9 @@ def chained(name: str, lines: Iterable[bytes]) -> Iterator[FileEvent]:
     for number, raw in enumerate(lines, start=1):
         where = f"{name} line {number}"
         if not raw.endswith(b"\n"):
-            raise StateFileBroken(where, "is torn: it has no line end", _FROM)
+            is_long = len(raw) >= LONGEST_LINE
+            rule = "is longer than an event" if is_long else "is torn: it has no line end"
+            raise StateFileBroken(where, rule, _FROM)
         try:
             body, digest, told = taken_apart(raw[:-1].decode())
         except (json.JSONDecodeError, RecursionError, UnicodeDecodeError):

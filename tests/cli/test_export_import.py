@@ -255,6 +255,8 @@ SPOILS: dict[str, tuple[Spoil, str]] = {
     "a line is missing": (lambda lines: lines.pop(4), "line 5 has seq 6 where seq 5"),
     "the first is missing": (lambda lines: lines.pop(0), "line 1 has seq 2 where seq 1"),
     "no events": (lambda ls: ls.__setitem__(3, b"[]\n"), "line 4 is no event"),
+    "endless": (lambda ls: ls.insert(3, b"[" * 200_000), "line 4 is longer than an event"),
+    "too deep": (lambda ls: ls.insert(3, b"[" * 50_000 + b"\n"), "line 4 is torn"),
     "not UTF-8": (lambda ls: ls.__setitem__(3, b"\xff\n"), "line 4 is torn"),
     "another version's event": (
         lambda ls: rechained(ls, 8, event="task_updated", details={}, target="task:A"),
