@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from kyros_collab_server.admission import SYSTEM, Admission
 from kyros_collab_server.features.events import checkpoints
 from kyros_collab_server.features.identity import service as identity
-from kyros_collab_server.features.leases import holding
+from kyros_collab_server.features.leases import upkeep
 from kyros_collab_server.kernel.errors import (
     InProgress,
     KyrosError,
@@ -310,9 +310,9 @@ class Kyros:
         """In every workspace stale leases are reclaimed, statuses right, and the log is signed."""
         for workspace in await self._admission.workspaces():
             system = replace(SYSTEM, workspace=workspace, face="duty")
-            due: bool = await self._store.read(system, holding.sweep_is_due)
+            due: bool = await self._store.read(system, upkeep.sweep_is_due)
             while due:
-                due = await self._store.write(system, holding.sweep)
+                due = await self._store.write(system, upkeep.sweep)
             due = await self._store.read(system, checkpoints.is_due)
             while due:
                 due = await self._store.write(system, checkpoints.sign)

@@ -64,8 +64,50 @@ any call by the holder renews its leases
   features/leases/test_renew.py
     test_any_call_renews_at_a_third_of_the_ttl_and_not_before
     test_any_call_after_expiry_renews_nothing
-what comes with a later issue answers not_available
-  features/leases/test_acquire.py::test_what_comes_later_is_said_to_be_unavailable_and_never_guessed
+waiting acquires are served first in, first out, and a set all or nothing
+  features/leases/test_waiting.py
+    test_whoever_waits_first_is_served_first
+    test_a_set_that_waits_is_granted_whole_or_not_at_all
+    test_a_request_that_meets_no_waiter_passes
+shared leases upgrade when alone, and starve no writer
+  features/leases/test_waiting.py
+    test_a_sole_holder_upgrades_under_a_new_token
+    test_shared_holders_keep_an_exclusive_request_waiting_and_new_sharers_out
+a wait that would close a cycle is refused as deadlock with the cycle
+  features/leases/test_waiting.py
+    test_a_wait_that_closes_a_circle_is_refused_with_the_circle
+a lease renewed without progress is flagged quiet, then reclaimed
+  features/leases/test_quiet.py
+    test_a_lease_that_is_only_renewed_is_flagged_quiet
+    test_a_lease_quiet_for_twice_the_limit_is_reclaimed_and_its_task_queued
+the board as of any moment and a task's revisions come from the log
+  features/tasks/test_past.py
+    test_the_board_at_a_moment_is_what_it_was_to_the_field
+    test_every_version_of_a_task_has_one_revision_with_its_diff
+    test_leases_and_agents_of_a_moment_are_folded_from_the_log
+a lease's past and its waiters can be read
+  features/leases/test_past.py
+    test_each_hold_is_told_from_its_grant_to_its_end
+    test_a_lease_names_who_waits_for_it_first_come_first
+signed checkpoints stand beside the log, and verify names what was altered or removed
+  store/test_checkpoints.py
+    test_every_thousandth_event_is_signed_without_waiting
+    test_nothing_updates_or_deletes_a_checkpoint
+  features/events/test_verifying.py
+    test_one_flipped_bit_is_named_with_its_seq
+    test_checkpoints_show_a_cut_tail_and_a_full_rewrite
+the human log and the counts of a range come from the log
+  features/events/test_statistics.py
+    test_buckets_share_the_events_of_a_range_among_them
+    test_what_is_written_into_the_human_log_is_read_back_in_order
+a late result is kept beside the task and overwrites nothing
+  features/tasks/test_past.py::test_whoever_lost_a_task_may_keep_its_output_beside_it
+every queued task can say why it waits
+  features/tasks/test_past.py::test_a_queued_task_says_why_it_waits
+claim next picks by critical path within a class
+  features/tasks/test_past.py
+    test_the_longest_chain_of_dependants_goes_first_within_a_class
+    test_ageing_below_the_first_class_outweighs_any_chain
 # product.md §3: events
 one cursor serves every way of waiting, and a waiter misses nothing
   features/events/test_service.py

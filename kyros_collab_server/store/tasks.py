@@ -107,7 +107,10 @@ _RECORD = (
 )
 _SELECT = f"SELECT {_RECORD} FROM tasks WHERE workspace = :workspace"
 GET = f"{_SELECT} AND id = :id"
-_READY_NOW = f"{_SELECT} AND priority = :priority AND ready_t IS NOT NULL"
+_READY_NOW = (
+    f"SELECT {_RECORD}, id FROM tasks WHERE workspace = :workspace AND priority = :priority "
+    "AND ready_t IS NOT NULL"
+)
 _PAGED = (
     "AND (ready_t > :ready_t OR (ready_t = :ready_t AND id > :id)) "
     f"AND ready_t <= :until ORDER BY ready_t, id LIMIT {PAGE}"
@@ -255,11 +258,11 @@ class SqlTasks:
         """Records with `after < ready_t <= until`, oldest first, a page at a time."""
         at: dict[str, Any] = {"ready_t": after, "id": "\U0010ffff", "until": until}
         while True:
-            records = [_record(row) for row in self._db.all(statement, {**params, **at})]
-            yield from records
-            if len(records) < PAGE:
+            rows = self._db.all(statement, {**params, **at})
+            yield from map(_record, rows)
+            if len(rows) < PAGE:
                 return
-            at |= {"ready_t": records[-1].ready_t, "id": records[-1].task.id}
+            at |= {"ready_t": rows[-1][3], "id": rows[-1][-1]}
 
     def chains(self, task_ids: Sequence[str]) -> Mapping[str, tuple[TaskStatus, int]]:
         """Status and critical path of each of these tasks that exists."""

@@ -21,8 +21,8 @@ ONE_MORE = {
         "summaries",
         "verifying",
     },
-    "leases": {"globs", "holding", "pasts", "waiting"},
-    "tasks": {"boards", "briefs", "cards", "chains", "claims", "moves", "pasts"},
+    "leases": {"globs", "holding", "pasts", "upkeep", "waiting"},
+    "tasks": {"boards", "briefs", "cards", "chains", "choosing", "claims", "moves", "pasts"},
 }  # ADR 0002
 BAG_FILES = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
 EMPTY_WORDS = {"manager", "handler", "util", "utils", "helper", "data", "info", "process"}

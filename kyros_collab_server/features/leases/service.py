@@ -1,6 +1,6 @@
 """Leases: acquire, renew, release, reclaim, and the fence before every write."""
 
-from kyros_collab_server.features.leases import holding, rules, waiting
+from kyros_collab_server.features.leases import holding, rules, upkeep, waiting
 from kyros_collab_server.features.leases.errors import LeaseLost
 from kyros_collab_server.features.leases.model import (
     AcquireLease,
@@ -165,7 +165,7 @@ def reclaim(work: LeaseWork, command: ReclaimLeases) -> Reclaimed:
     taken: list[str] = []
     kept: list[KeptLease] = []
     if command.lock_ids is None:
-        taken = [lease.lock_id for lease in holding.reclaim_stale(work)]
+        taken = [lease.lock_id for lease in upkeep.reclaim_stale(work)]
     for lock_id in dict.fromkeys(command.lock_ids or []):
         lease = work.leases.get(lock_id)
         state = rules.state_of(lease, work.now) if lease else None

@@ -1,26 +1,20 @@
 """Claiming: which task an agent gets, and the one transaction that grants it."""
 
-import heapq
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from kyros_collab_server.features.events.model import EventName
 from kyros_collab_server.features.leases import holding
 from kyros_collab_server.features.leases import rules as lease_rules
-from kyros_collab_server.features.leases.model import WAITER_ALIVE_MS, LeaseMode, LeaseState
-from kyros_collab_server.features.leases.rules import Waiter
-from kyros_collab_server.features.tasks import chains, rules
+from kyros_collab_server.features.leases.model import LeaseState
+from kyros_collab_server.features.tasks import chains, choosing, rules
 from kyros_collab_server.features.tasks.cards import load, resource_of, save
 from kyros_collab_server.features.tasks.errors import Guard, GuardFailed
 from kyros_collab_server.features.tasks.model import (
-    RETURNED_TO_OTHERS_AFTER_MS,
     Claim,
     ClaimTask,
-    Priority,
     ReadTask,
     Reasons,
-    Task,
     TaskStatus,
     WhyNot,
     WhyWaiting,
@@ -28,7 +22,6 @@ from kyros_collab_server.features.tasks.model import (
 from kyros_collab_server.features.tasks.moves import brief
 from kyros_collab_server.features.tasks.ports import TaskWork
 from kyros_collab_server.features.tasks.rules import Claimer, TaskRecord
-from kyros_collab_server.kernel.ids import new_id
 from kyros_collab_server.kernel.operation import Waiting, operation
 from kyros_collab_server.kernel.principal import Scope
 
@@ -37,25 +30,6 @@ NOBODY = "system"
 AHEAD_COUNTED = 1_000
 RETRY_AFTER_SECONDS = 15
 """How long an agent that got no work waits before it asks again, when nothing says better."""
-
-
-def _claimer(work: TaskWork, command: ClaimTask) -> Claimer:
-    return _as_claimer(work, work.actor, command.role, command.skills)
-
-
-def _claimer_of(work: TaskWork, waiter: Waiter) -> Claimer:
-    return _as_claimer(work, waiter.holder, waiter.role, list(waiter.skills) or None)
-
-
-def _as_claimer(work: TaskWork, holder: str, role: str | None, skills: list[str] | None) -> Claimer:
-    """Role and skills as the call names them, else the agent's own."""
-    record = work.agents.get(holder.removeprefix("agent:")) if holder.startswith("agent:") else None
-    agent = record.agent if record else None
-    return Claimer(
-        role=role if role is not None else (agent.role if agent else None),
-        skills=frozenset(skills if skills is not None else (agent.skills if agent else [])),
-        paused=bool(agent and agent.paused),
-    )
 
 
 def abandon_claim(work: TaskWork, answer: Claim) -> None:
@@ -74,16 +48,16 @@ def _no_work(work: TaskWork, command: ClaimTask) -> bool:
     """True while another try would find nothing to give."""
     if command.task_id is not None:
         return False
-    claimer = _claimer(work, command)
+    claimer = choosing.claimer(work, command)
     extra = lease_rules.canonical_resources(command.resources)
-    mine = _own_place(work, command, extra)
-    return claimer.paused or _choose(work, claimer, extra, mine, {}) is None
+    mine = choosing.own_place(work, command, extra)
+    return claimer.paused or choosing.choose(work, claimer, extra, mine, {}) is None
 
 
 def _leave(work: TaskWork, command: ClaimTask) -> None:
     """The caller waits for work no more."""
     extra = lease_rules.canonical_resources(command.resources)
-    if (mine := _own_place(work, command, extra)) is not None:
+    if (mine := choosing.own_place(work, command, extra)) is not None:
         work.waiters.delete(mine.waiter_id)
 
 
@@ -108,7 +82,7 @@ def claim(work: TaskWork, command: ClaimTask) -> Claim:
         LeaseHeld: another holder has the named task, or one of its resources.
         NotFound: no such task.
     """
-    claimer = _claimer(work, command)
+    claimer = choosing.claimer(work, command)
     extra = lease_rules.canonical_resources(command.resources)
     if command.task_id is not None:
         record = _reclaimed(work, load(work, command.task_id))
@@ -118,102 +92,18 @@ def claim(work: TaskWork, command: ClaimTask) -> Claim:
     refusal = holding.conflict(work, extra)
     if refusal is not None:
         raise refusal
-    mine = _own_place(work, command, extra)
+    mine = choosing.own_place(work, command, extra)
     held_back: dict[str, int] = {}
-    record_or_none = _choose(work, claimer, extra, mine, held_back)
+    record_or_none = choosing.choose(work, claimer, extra, mine, held_back)
     if record_or_none is not None:
         if mine is not None:
             work.waiters.delete(mine.waiter_id)
         return _grant(work, command, record_or_none, extra)
     if command.wait_seconds > 0:
-        _enqueue(work, command, extra, mine)
+        choosing.enqueue(work, command, extra, mine)
     elif mine is not None:
         work.waiters.delete(mine.waiter_id)
     return _nothing(_why(work, held_back))
-
-
-def _own_place(work: TaskWork, command: ClaimTask, extra: list[str]) -> Waiter | None:
-    wanted = (work.actor, tuple(extra), command.role, tuple(command.skills or ()))
-    return next(
-        (
-            one
-            for one in work.waiters.all()
-            if one.is_claim
-            and (one.holder, one.resources, one.role, one.skills) == wanted
-            and lease_rules.still_waits(one, work.now)
-        ),
-        None,
-    )
-
-
-def _enqueue(work: TaskWork, command: ClaimTask, extra: list[str], mine: Waiter | None) -> None:
-    alive_t = work.now + WAITER_ALIVE_MS
-    if mine is not None:
-        work.waiters.heard_of(mine.waiter_id, alive_t)
-        return
-    work.waiters.insert(
-        Waiter(
-            waiter_id=new_id("wt"),
-            place=work.waiters.next_place(),
-            holder=work.actor,
-            is_claim=True,
-            resources=tuple(extra),
-            mode=LeaseMode.EXCLUSIVE,
-            role=command.role,
-            skills=tuple(command.skills or ()),
-            deadline_t=work.now + round(command.wait_seconds * 1000),
-            alive_t=alive_t,
-        )
-    )
-
-
-def _choose(
-    work: TaskWork,
-    claimer: Claimer,
-    extra: list[str],
-    mine: Waiter | None,
-    held_back: dict[str, int],
-) -> TaskRecord | None:
-    """The first claimable task that fits and that no earlier waiting claim gets."""
-    promised: set[str] = set()
-    for waiter in work.waiters.all():
-        if (
-            waiter.is_claim
-            and waiter.holder != work.actor
-            and (mine is None or waiter.place < mine.place)
-            and lease_rules.still_waits(waiter, work.now)
-        ):
-            other = _claimer_of(work, waiter)
-            taken = _first(work, waiter.holder, other, list(waiter.resources), promised, {})
-            if taken is not None:
-                promised.add(taken.task.id)
-    return _first(work, work.actor, claimer, extra, promised, held_back)
-
-
-def _first(
-    work: TaskWork,
-    holder: str,
-    claimer: Claimer,
-    extra: list[str],
-    promised: set[str],
-    held_back: dict[str, int],
-) -> TaskRecord | None:
-    def count(reason: str) -> None:
-        held_back[reason] = held_back.get(reason, 0) + 1
-
-    if claimer.paused:
-        return None
-    for record in _queue(work, holder, count):
-        misfit = rules.misfit(record.task, claimer)
-        if misfit is not None:
-            count(misfit[0].value)
-        elif record.task.id in promised:
-            count("promised_to_earlier_waiters")
-        elif holding.conflict(work, _wanted(record.task, extra), holder=holder) is not None:
-            count("resources_held")
-        else:
-            return record
-    return None
 
 
 def _claim_named(
@@ -229,7 +119,7 @@ def _claim_named(
     misfit = rules.misfit(task, claimer)
     if misfit is not None:
         raise GuardFailed(misfit[0], **misfit[1])
-    refusal = holding.conflict(work, _wanted(task, extra))
+    refusal = holding.conflict(work, choosing.wanted(task, extra))
     if refusal is not None:
         raise refusal
     if task.status is TaskStatus.QUEUED and record.open_dependencies:
@@ -246,35 +136,9 @@ def _reclaimed(work: TaskWork, record: TaskRecord) -> TaskRecord:
     return record
 
 
-def _wanted(task: Task, extra: list[str]) -> list[str]:
-    return sorted({resource_of(task.id), *task.resources, *extra})
-
-
-def _queue(work: TaskWork, holder: str, count: Callable[[str], None]) -> Iterator[TaskRecord]:
-    """Claimable tasks in the order of their turns; those sent back to the holder come first."""
-    others: list[TaskRecord] = []
-    for record in work.tasks.returned():
-        if record.task.assignee == holder:
-            yield record
-        elif work.now - (record.returned_t or 0) >= RETURNED_TO_OTHERS_AFTER_MS:
-            others.append(record)
-        else:
-            count("returned_to_assignee")
-    yield from others
-    ageing = work.workspaces.settings(work.workspace).ageing_seconds
-
-    def turn(record: TaskRecord) -> tuple[int, int, int, str]:
-        task, ready_t = record.task, record.ready_t or 0
-        length = record.critical_path
-        return rules.turn(task.priority, ready_t, task.id, work.now, ageing, length)
-
-    classes = (work.tasks.ready(priority, work.now, ageing * 1000) for priority in Priority)
-    yield from heapq.merge(*classes, key=turn)
-
-
 def _grant(work: TaskWork, command: ClaimTask, record: TaskRecord, extra: list[str]) -> Claim:
     task = record.task
-    granted = holding.grant_set(work, _wanted(task, extra), command.ttl_seconds, task.id)
+    granted = holding.grant_set(work, choosing.wanted(task, extra), command.ttl_seconds, task.id)
     own = next(lease for lease in granted if lease.resource == resource_of(task.id))
     if task.lock_id != own.lock_id:
         status = TaskStatus.CLAIMED if task.status is TaskStatus.QUEUED else task.status
@@ -336,16 +200,18 @@ def reasons(work: TaskWork, record: TaskRecord) -> list[WhyWaiting]:
         found.append(_because(Guard.NEEDS_ATTENTION, attempts=task.attempts))
     held = holding.conflict(work, task.resources, holder=NOBODY)
     if held is not None:
-        names = ("held_resource", "holder", "expires_in_ms")
-        found.append(WhyWaiting(reason="resources_held", facts={n: held.facts[n] for n in names}))
-    agents = [_as_claimer(work, f"agent:{name}", None, None) for name, _ in work.roster.members()]
+        told = ("held_resource", "holder", "expires_in_ms")
+        facts = {fact: held.facts[fact] for fact in told}
+        found.append(WhyWaiting(reason="resources_held", facts=facts))
+    names = [f"agent:{name}" for name, _ in work.roster.members()]
+    agents = [choosing.as_claimer(work, name, None, None) for name in names]
     if agents and not any(rules.misfit(task, agent) is None for agent in agents):
         found.append(
             WhyWaiting(reason="no_fitting_agent", facts={"role": task.role, "skills": task.skills})
         )
     if not found:
         ahead = 0
-        for other in _queue(work, NOBODY, lambda reason: None):
+        for other in choosing.queue(work, NOBODY, lambda reason: None):
             if other.task.id == task.id or ahead == AHEAD_COUNTED:
                 break
             ahead += 1

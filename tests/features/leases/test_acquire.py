@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from kyros_collab_server.features.leases import service as leases
-from kyros_collab_server.features.leases.model import AcquireLease, LeaseMode, ListLeases
+from kyros_collab_server.features.leases.model import AcquireLease, ListLeases
 from tests.callers import Caller, later, refused
 from tests.conftest import Board
 
@@ -128,19 +128,6 @@ async def test_a_stale_holder_gets_a_new_lease_never_the_old_one(board: Board, a
     assert (await ana.lease(old.lock_id)).state == "reclaimed"
     with refused("lease_lost", holder="agent:ana", fencing_token=new.fencing_token):
         await ana.renew(old.lock_id)
-
-
-async def test_what_comes_later_is_said_to_be_unavailable_and_never_guessed(
-    ana: Caller, ben: Caller
-) -> None:
-    with refused("not_available"):
-        await ana.acquire("r", mode=LeaseMode.SHARED)
-    (mine,) = await ana.acquire("r", wait_seconds=1)
-    with refused("not_available"):
-        await ben.acquire("r", wait_seconds=1)
-    with refused("lease_held"):
-        await ben.acquire("r")
-    assert (await ana.lease(mine.lock_id)).state == "active"
 
 
 async def test_a_holder_has_512_live_leases_at_most(board: Board, ana: Caller) -> None:

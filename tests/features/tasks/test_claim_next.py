@@ -167,7 +167,7 @@ async def test_a_caller_who_leaves_leaves_no_task_behind(board: Board, ana: Call
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    await asyncio.wait_for(asyncio.gather(*board.kyros._abandoned), WAIT)
+    await asyncio.wait_for(asyncio.gather(*board.kyros._background), WAIT)
     assert (await ana.task("T-1")).status is TaskStatus.QUEUED
     with refused("not_found"):
         await ana.task("T-2")
