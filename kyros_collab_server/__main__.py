@@ -16,6 +16,7 @@ COMMANDS = {
     "agent": "list, message, pause, resume",
     "key": "new, list, revoke",
     "workspace": "new, list, set",
+    "mcp": "tell MCP clients of this board: config, install",
     "seed": "put the project's own backlog on the board",
     "import": "make an empty store a whole board, or add tasks",
     "export": "write the log, the board or its tasks",
@@ -27,7 +28,7 @@ COMMANDS = {
 }
 MODULES = {"guard": "guard_install", "import": "state_import"}
 LATER = frozenset(
-    "worker job schedule keys user preset connection mcp login logout "
+    "worker job schedule keys user preset connection login logout "
     "whoami config open completion top".split()
 )
 USAGE = 2
