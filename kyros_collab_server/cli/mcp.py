@@ -5,31 +5,25 @@ import re
 import shutil
 import sys
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from kyros_collab_server.cli.client_files import SCOPES, Scope, file_of
 from kyros_collab_server.cli.command import Call, command, group
 from kyros_collab_server.cli.failures import Exit, Failure, usage
 from kyros_collab_server.cli.file_edits import PRIVATE, Edit, make_all, read_text
 from kyros_collab_server.cli.guard_install import parsed_object
 from kyros_collab_server.cli.output import Column
-from kyros_collab_server.clients import (
-    INPUT,
+from kyros_collab_server.snippets import (
     NAME,
-    SCOPES,
+    PASTE_HERE,
+    TOKEN,
     Client,
-    Connection,
-    Scope,
     Transport,
-    default_transport,
     document,
-    entry,
-    needs_literal_token,
-    place_of,
-    snippets,
+    snippet,
     toml,
 )
 
@@ -39,13 +33,12 @@ COLUMNS = [
     Column("client", "CLIENT"),
     Column("transport", "OVER"),
     Column("language", "AS"),
-    Column("place", "PLACE"),
     Column("text", "SNIPPET", shrinks=True),
 ]
+OUR_TABLE = re.compile(rf"\s*\[\s*mcp_servers\s*\.\s*[\"']?{NAME}[\"']?\s*[.\]]")
 ClientName = Annotated[Client, typer.Argument(metavar="CLIENT", show_default=False)]
 Http = Annotated[bool, typer.Option("--http", help="Over streamable HTTP.")]
 Stdio = Annotated[bool, typer.Option("--stdio", help="As a process that the client starts.")]
-OUR_TABLE = re.compile(rf"\s*\[\s*mcp_servers\s*\.\s*[\"']?{NAME}[\"']?\s*[.\]]")
 AgentOption = Annotated[str | None, typer.Option("--agent", help="Who the client acts as.")]
 
 
@@ -60,90 +53,128 @@ async def config(
         bool, typer.Option("--reveal", help="Put the key of KYROS_TOKEN in, not its name.")
     ] = False,
 ) -> None:
-    """Print what to paste: claude-code, claude-desktop, cursor, vscode, codex, other."""
+    """Print what to paste: claude-code, claude-desktop, cursor, vscode, codex."""
     transport = _transport(client, http, stdio)
-    told = _connection(call, transport, agent)
-    found = snippets(client, transport, told if reveal else replace(told, token=""))
-    rows = [
-        {
-            "client": one.client.value,
-            "transport": one.transport.value,
-            "language": one.language,
-            "place": one.place,
-            "text": one.text,
-            "verify": one.verify,
-            "link": one.link,
-        }
-        for one in found
-    ]
+    token = call.settings.token or None if reveal else None
+    whole = _document(call, client, transport, token, agent)
+    as_file = toml(whole["mcp_servers"][NAME]) if client is Client.CODEX else _json(whole)
+    told = snippet(client, transport, _url(call), token=token, agent=agent)
+    text = as_file if _opens_store(call, transport) else told.text
+    row = told.model_dump(mode="json", exclude={"title"}) | {"text": text, "file": as_file}
     if call.output.as_json or call.output.fields or call.output.quiet:
-        call.output.items(rows, COLUMNS, ident="text")
+        call.output.items([row], COLUMNS, ident="text")
         return
-    usual, *others = found
-    call.output.line(usual.text.rstrip("\n"))
-    call.output.hint(f"place: {usual.place}")
-    for other in others:
-        call.output.hint(f"or in {other.place}:\n{other.text.rstrip()}")
-    if usual.link:
-        call.output.hint(f"link: {usual.link}")
-    call.output.hint(f"verify: {usual.verify}")
+    call.output.line(text.rstrip("\n"))
+    for place in told.places:
+        call.output.hint(f"{place.where}: {place.path}")
+    if text != as_file:
+        call.output.hint(f"or in the file:\n{as_file.rstrip()}")
+    for name, value in (("note", told.note), ("link", told.link), ("verify", told.verify)):
+        if value and not (name == "link" and (token or _opens_store(call, transport))):
+            call.output.hint(f"{name}: {value}")
 
 
 @command(app, "install", writes=True, own_agent=True)
 async def install(
-    call: Call, client: ClientName, http: Http = False, stdio: Stdio = False,
+    call: Call,
+    client: ClientName,
+    http: Http = False,
+    stdio: Stdio = False,
     agent: AgentOption = None,
     scope: Annotated[
         Scope | None, typer.Option("--scope", help="local, project or user; not all have all.")
     ] = None,
-) -> None:  # fmt: skip
-    """Write it into the client's own file; the change is shown, the old file kept beside it."""
+) -> None:
+    """Write it into the client's own file; the change is shown, the old file kept beside it.
+
+    The key is named, not written, where the client can read KYROS_TOKEN or ask for it.
+    """
     scopes = SCOPES[client]
-    if not scopes:
-        raise usage("No file of its is known.", f"kyros mcp config {client} prints what to paste.")
     chosen = scope or scopes[0]
     if chosen not in scopes:
         raise usage(f"{client} has no scope {chosen}.", "scopes: " + ", ".join(scopes))
     transport = _transport(client, http, stdio)
-    told = _connection(call, transport, agent)
-    path = place_of(client, chosen, home=Path.home(), project=Path.cwd(), system=sys.platform)
-    literal = needs_literal_token(client, transport, told)
-    if literal and not told.token:
-        cause = f"{client} needs the key itself in {path}."
-        fix = "kyros key new NAME makes one; set KYROS_TOKEN to it."
-        raise Failure(Exit.AUTHENTICATION, "unauthenticated", cause, fix)
-    told = told if literal else replace(told, token="")
-    if chosen is Scope.PROJECT:
-        told = replace(told, data_dir=str(call.settings.data_dir))
-    elif program := shutil.which(told.command):
-        told = replace(told, command=program)  # what a desktop starts need not have this PATH
+    path = file_of(client, chosen, home=Path.home(), project=Path.cwd(), system=sys.platform)
+    whole = _document(call, client, transport, None, agent)
+    literal = PASTE_HERE in json.dumps(whole)
+    if literal:
+        if not call.settings.token:
+            cause = f"{client} needs the key itself in {path}."
+            fix = "kyros key new NAME makes one; set KYROS_TOKEN to it."
+            raise Failure(Exit.AUTHENTICATION, "unauthenticated", cause, fix)
+        whole = _document(call, client, transport, call.settings.token, agent)
+    _settle_paths(call, whole, chosen)
     before = read_text(path)
     if client is Client.CODEX:
-        after = _with_tables(path, before or "", entry(client, transport, told))
+        after = _with_tables(path, before or "", whole["mcp_servers"][NAME])
     else:
-        after = _with_entry(path, before, client, chosen, document(client, transport, told))
+        after = _with_entry(path, before, client, chosen, whole)
     make_all(call, [Edit(path, before, after, PRIVATE if literal else None)])
 
 
 def _transport(client: Client, http: bool, stdio: bool) -> Transport:
     if http and stdio:
         raise usage("--http and --stdio exclude each other.")
-    if http or stdio:
-        return Transport.HTTP if http else Transport.STDIO
-    return default_transport(client)
+    if client is Client.CLAUDE_DESKTOP:
+        if http:
+            raise usage("Claude Desktop's file has stdio servers only.", "Leave --http out.")
+        return Transport.STDIO
+    return Transport.STDIO if stdio else Transport.HTTP
 
 
-def _connection(call: Call, transport: Transport, agent: str | None) -> Connection:
+def _url(call: Call) -> str:
     settings = call.settings
-    url = settings.url
-    if transport is Transport.HTTP and not url:
-        url = settings.public_url or f"http://127.0.0.1:{settings.port}"
-    return Connection(
-        url=url.rstrip("/"),
-        token=settings.token,
-        agent=agent or "",
-        data_dir=str(settings.data_dir.absolute()),
-    )
+    url = settings.url or settings.public_url or f"http://127.0.0.1:{settings.port}"
+    return url.rstrip("/")
+
+
+def _opens_store(call: Call, transport: Transport) -> bool:
+    """True when the client's process is to open the store itself: no server was named."""
+    return transport is Transport.STDIO and not call.settings.url
+
+
+def _document(
+    call: Call, client: Client, transport: Transport, token: str | None, agent: str | None
+) -> dict[str, Any]:
+    """The client's file as it would be with nothing else in it."""
+    whole = document(client, transport, _url(call), token=token, agent=agent)
+    entry = _entry(whole)
+    if _opens_store(call, transport):
+        data_dir = str(call.settings.data_dir.absolute())
+        entry["env"] = {"KYROS_DATA_DIR": data_dir, "KYROS_AGENT": agent or client.value}
+        whole.pop("inputs", None)
+    elif transport is Transport.STDIO and client is Client.CODEX and token is None:
+        del entry["env"][TOKEN]
+        entry["env_vars"] = [TOKEN]  # read from Codex's own environment
+    elif transport is Transport.HTTP and agent:
+        headers = "http_headers" if client is Client.CODEX else "headers"
+        entry[headers] = {**entry.get(headers, {}), "X-Kyros-Agent": agent}
+    return whole
+
+
+def _entry(whole: dict[str, Any]) -> dict[str, Any]:
+    entry: dict[str, Any] = whole[_servers(whole)][NAME]
+    return entry
+
+
+def _servers(whole: dict[str, Any]) -> str:
+    return next(name for name in whole if name != "inputs")
+
+
+def _settle_paths(call: Call, whole: dict[str, Any], scope: Scope) -> None:
+    """A project's file names no place of this machine; a person's names the program itself."""
+    entry = _entry(whole)
+    if "command" not in entry:
+        return
+    if scope is Scope.PROJECT:
+        if "KYROS_DATA_DIR" in entry["env"]:
+            entry["env"]["KYROS_DATA_DIR"] = str(call.settings.data_dir)
+    elif program := shutil.which(entry["command"]):
+        entry["command"] = program  # what a desktop starts need not have this PATH
+
+
+def _json(whole: dict[str, Any], indent: int | str = 2) -> str:
+    return json.dumps(whole, indent=indent, ensure_ascii=False) + "\n"
 
 
 def _with_entry(
@@ -154,21 +185,19 @@ def _with_entry(
     place = whole
     if client is Client.CLAUDE_CODE and scope is Scope.LOCAL:
         place = _member(path, _member(path, whole, "projects"), str(Path.cwd()))
-    servers = next(name for name in told if name != "inputs")
-    ours = told[servers][NAME]
+    servers = _servers(told)
     known = _member(path, place, servers)
-    inputs = place.setdefault("inputs", []) if "inputs" in told else []
+    asked = told.get("inputs", [])
+    inputs = place.setdefault("inputs", []) if asked else []
     if not isinstance(inputs, list):
         raise _not_understood(path, "its inputs are no list")
     asks = [one for one in inputs if isinstance(one, dict) and one.get("id") == NAME]
-    if known.get(NAME) == ours and (asks or "inputs" not in told) and before:
+    if before and known.get(NAME) == told[servers][NAME] and (asks or not asked):
         return before
-    known[NAME] = ours
-    if "inputs" in told and not asks:
-        inputs.append(INPUT)
+    known[NAME] = told[servers][NAME]
+    inputs += [] if asks else asked
     indent = re.search(r"^([ \t]+)\S", before or "", re.MULTILINE)
-    text = json.dumps(whole, indent=indent[1] if indent else 2, ensure_ascii=False)
-    return text + "\n"
+    return _json(whole, indent[1] if indent else 2)
 
 
 def _member(path: Path, place: dict[str, Any], name: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from kyros_collab_server.cli.client_files import SCOPES, Scope, file_of
+from kyros_collab_server.snippets import Client
 from tests.cli.conftest import Kyros
 
 URL = "http://127.0.0.1:8123"
@@ -171,7 +173,7 @@ def test_scopes_have_their_places(
     project = whole["projects"][str(home / "project")]
     assert project["mcpServers"]["kyros"] == whole["mcpServers"]["kyros"]
     assert kyros("mcp", "install", "codex", "--scope", "project").code == 2
-    assert kyros("mcp", "install", "other").code == 2
+    assert kyros("mcp", "install", "claude-desktop", "--http").code == 2
     assert kyros("mcp", "install", "emacs").code == 2
     assert kyros("mcp", "install", "cursor", "--http", "--stdio").code == 2
 
@@ -202,7 +204,53 @@ def test_config_prints_only_what_is_to_be_pasted(
     assert "verify: " in said.err
     assert "ky_secret" not in said.out + said.err
     assert "ky_secret" in kyros("mcp", "config", "claude-desktop", "--reveal").out
-    first, second = kyros("mcp", "config", "codex", "--json").items
-    assert (first["language"], second["language"]) == ("shell", "toml")
-    assert tomllib.loads(second["text"])["mcp_servers"]["kyros"]["url"] == f"{URL}/mcp"
+    (row,) = kyros("mcp", "config", "codex", "--json").items
+    assert row["language"] == "shell"
+    assert tomllib.loads(row["file"])["mcp_servers"]["kyros"]["url"] == f"{URL}/mcp"
+    said = kyros("mcp", "config", "claude-code")
+    assert said.out == (
+        f"claude mcp add --transport http kyros {URL}/mcp "
+        '--header "Authorization: Bearer $KYROS_TOKEN"\n'
+    )
+    monkeypatch.delenv("KYROS_URL")
+    own = json.loads(kyros("mcp", "config", "claude-code", "--stdio").out)
+    assert own["mcpServers"]["kyros"]["env"].keys() == {"KYROS_DATA_DIR", "KYROS_AGENT"}
     assert list(home.rglob("*.json")) == []
+
+
+def test_a_projects_file_names_no_place_of_this_machine(
+    kyros: Kyros, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KYROS_URL")
+    monkeypatch.setenv("KYROS_DATA_DIR", "board")
+    assert kyros("mcp", "install", "claude-code", "--stdio").code == 0
+    text = (home / FILES["claude-code"]).read_text()
+    assert str(home) not in text
+    assert told(home / FILES["claude-code"])["command"] == "kyros"
+
+
+@pytest.mark.parametrize(
+    ("client", "scope", "system", "place"),
+    [
+        ("claude-code", "project", "linux", "/p/.mcp.json"),
+        ("claude-code", "user", "linux", "/h/.claude.json"),
+        ("claude-desktop", "user", "linux", "/h/.config/Claude/claude_desktop_config.json"),
+        (
+            "claude-desktop",
+            "user",
+            "darwin",
+            "/h/Library/Application Support/Claude/claude_desktop_config.json",
+        ),
+        ("cursor", "user", "linux", "/h/.cursor/mcp.json"),
+        ("cursor", "project", "linux", "/p/.cursor/mcp.json"),
+        ("vscode", "project", "linux", "/p/.vscode/mcp.json"),
+        ("vscode", "user", "linux", "/h/.config/Code/User/mcp.json"),
+        ("codex", "user", "linux", "/h/.codex/config.toml"),
+    ],
+)
+def test_each_client_has_its_place(client: str, scope: str, system: str, place: str) -> None:
+    assert Scope(scope) in SCOPES[Client(client)]
+    found = file_of(
+        Client(client), Scope(scope), home=Path("/h"), project=Path("/p"), system=system
+    )
+    assert str(found) == place
