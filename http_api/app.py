@@ -19,6 +19,7 @@ from http_api.reply import json_bytes
 from http_api.ring import Rings
 from http_api.routes import (
     agents,
+    console,
     docs,
     events,
     health,
@@ -84,7 +85,8 @@ def build_app(kyros: Kyros, settings: Settings, *, mcp: McpMount | None = None) 
         recent=recent,
     )
     described = json_bytes(document(ENDPOINTS, kyros.version))
-    routes = routes_of(face, [*ENDPOINTS, *docs.docs_endpoints(described)])
+    pages = [*docs.docs_endpoints(described), *console.console_endpoints()]
+    routes = routes_of(face, [*ENDPOINTS, *pages])
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 from importlib import resources
 
 from http_api.endpoint import Endpoint, Respond
-from http_api.reply import REVALIDATE, Answering, Headers, Reply, none_match, not_modified
+from http_api.reply import Answering, Headers, Reply, none_match, not_modified
 from http_api.request import Call
 from kyros_collab_server.kernel.etag import sha256_hex
 
@@ -20,7 +20,6 @@ PAGE_HEADERS: Headers = [
     (b"content-security-policy", POLICY),
     (b"referrer-policy", b"no-referrer"),
 ]
-SEE_OTHER = 303
 
 
 def unchanging(body: bytes, media_type: bytes, headers: Headers) -> Respond:
@@ -33,12 +32,6 @@ def unchanging(body: bytes, media_type: bytes, headers: Headers) -> Respond:
         return Reply(200, body, media_type, [*headers]).tag(etag)
 
     return respond
-
-
-async def to_docs(_: Call) -> Answering:
-    """The way to the docs: the console is not part of this release."""
-    headers = [(b"location", b"/docs"), REVALIDATE]
-    return Reply(SEE_OTHER, b"", None, headers)
 
 
 def docs_endpoints(document: bytes) -> list[Endpoint]:
@@ -54,7 +47,6 @@ def docs_endpoints(document: bytes) -> list[Endpoint]:
         for path, (name, media_type) in FILES.items()
     ]
     return [
-        Endpoint("GET", "/", respond=to_docs, is_open=True),
         Endpoint(
             "GET",
             "/openapi.json",

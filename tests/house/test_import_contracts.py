@@ -16,18 +16,7 @@ from tests.house.tree import ROOT
 CORE = "kyros_collab_server"
 FEATURES = ("agents", "events", "identity", "leases", "messages", "tasks")
 SKELETON = [
-    *(
-        f"{CORE}/{name}.py"
-        for name in (
-            "__main__",
-            "admission",
-            "application",
-            "bootstrap",
-            "settings",
-            "stores",
-            "units",
-        )
-    ),
+    *(f"{CORE}/{path.name}" for path in (ROOT / CORE).glob("*.py") if path.stem != "__init__"),
     *(f"{CORE}/{name}/__init__.py" for name in ("cli", "mcp_face", "store", "adapters", "kernel")),
     *(f"{CORE}/cli/{name}.py" for name in ("serve", "worker", "task")),
     *(

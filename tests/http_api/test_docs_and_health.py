@@ -34,11 +34,6 @@ async def test_the_served_document_is_the_committed_one(admin: Client) -> None:
     assert (await admin.get("/openapi.json")).json() == made()
 
 
-async def test_the_root_leads_to_the_docs(admin: Client) -> None:
-    answer = await admin.get("/")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/docs")
-
-
 async def test_readiness_names_what_was_checked_and_how_long_it_took(board: Board) -> None:
     async with board.client() as client:
         ready = await client.get("/readyz")
