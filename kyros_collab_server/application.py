@@ -3,12 +3,11 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from kyros_collab_server.admission import SYSTEM, Admission
 from kyros_collab_server.features.events import checkpoints
@@ -21,6 +20,7 @@ from kyros_collab_server.kernel.errors import (
 )
 from kyros_collab_server.kernel.operation import Operation, Waiting
 from kyros_collab_server.kernel.principal import Principal, Scope
+from kyros_collab_server.ports import Check, Feed, Health, Store
 from kyros_collab_server.units import (
     REPLAYED_MS,
     Answer,
@@ -41,59 +41,6 @@ TOUCHED_SECONDS = 1.0
 CONFLICT_RETRIES = 3
 LOOK_AGAIN_SECONDS = 5.0
 """A waiting call looks again at least this often: some work gets ready by time alone."""
-
-
-class Feed(Protocol):
-    """The change feed: who waits, and for what of the log."""
-
-    def head(self, workspace: str) -> int: ...
-    async def after(self, workspace: str, seq: int, timeout: float) -> int:
-        """The head, as soon as it is beyond this seq, or at the timeout in seconds."""
-        ...
-
-    def publish(self, workspace: str, name: str, payload: dict[str, Any]) -> None:
-        """Send a frame that is not part of the log to this process's streams."""
-        ...
-
-    def listen(self, told: Callable[[str, str, dict[str, Any]], None]) -> None:
-        """From now on `told` hears of every such frame, with its workspace and name."""
-        ...
-
-    def frames(
-        self, workspace: str
-    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, dict[str, Any]]]]:
-        """The frames that are published while the block runs; a slow reader loses some."""
-        ...
-
-
-class Store(Protocol):
-    """What the door needs of a store."""
-
-    @property
-    def epoch(self) -> str: ...
-    async def write(self, principal: Principal, *units: Unit) -> Any: ...
-    async def read(self, principal: Principal, unit: Unit) -> Any: ...
-    def stamp(self) -> int | None:
-        """A number that is another after any commit of any process; None where none is cheap."""
-        ...
-
-
-class Health(BaseModel):
-    """How the deployment is: each check with the milliseconds it took."""
-
-    ok: bool
-    checks: list["Check"]
-
-
-class Check(BaseModel):
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    ms: float
-    detail: str | None = None
-    optional: bool = Field(default=False, exclude=True)
-    """True for what may fail while calls are served."""
 
 
 class Kyros:

@@ -19,7 +19,7 @@ from kyros_collab_server.adapters.change_feed import postgres, sqlite
 from kyros_collab_server.adapters.change_feed.feed import ChangeFeed
 from kyros_collab_server.adapters.follower import Follower
 from kyros_collab_server.adapters.projection import Projection
-from kyros_collab_server.application import Check, Kyros
+from kyros_collab_server.application import Kyros
 from kyros_collab_server.features.identity import service as identity
 from kyros_collab_server.features.identity.model import (
     DEFAULT_WORKSPACE,
@@ -30,6 +30,7 @@ from kyros_collab_server.kernel.errors import KyrosError
 from kyros_collab_server.kernel.ids import new_request_id
 from kyros_collab_server.kernel.principal import ROLE_SCOPES, Principal, Role
 from kyros_collab_server.kernel.time import Clock
+from kyros_collab_server.ports import Check
 from kyros_collab_server.settings import Settings
 from kyros_collab_server.store import restoring, revision
 from kyros_collab_server.store.database import Database, StoreOptions, measure

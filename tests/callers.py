@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kyros_collab_server.application import Answer, Kyros
+from kyros_collab_server.application import Kyros
 from kyros_collab_server.features.agents import service as agents
 from kyros_collab_server.features.agents.model import Agent, ReadAgent, RegisterAgent, UpdateAgent
 from kyros_collab_server.features.events import service as events
@@ -42,6 +42,7 @@ from kyros_collab_server.features.tasks.model import (
 from kyros_collab_server.kernel.errors import KyrosError
 from kyros_collab_server.kernel.operation import Operation
 from kyros_collab_server.kernel.principal import Principal, Role
+from kyros_collab_server.units import Answer
 from tests.conftest import Board
 
 

@@ -62,16 +62,12 @@ __all__ = [
 
 OPEN_TO_ALL = frozenset({"priority", "labels", "links"})
 """Fields that anybody may change beside another's live lease."""
+_LISTS = ("labels", "skills", "depends_on", "resources", "definition_of_done", "links")
 _EMPTY: dict[str, Any] = {
     "description": "",
-    "labels": [],
-    "role": None,
-    "skills": [],
-    "depends_on": [],
-    "resources": [],
-    "definition_of_done": [],
-    "links": [],
     "handoff": "",
+    "role": None,
+    **{name: [] for name in _LISTS},
 }
 """What null means in a merge patch: the field, emptied."""
 
