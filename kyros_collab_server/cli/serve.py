@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -21,6 +21,9 @@ from kyros_collab_server.cli.memory import collect_from_here
 from kyros_collab_server.cli.panel import Ready
 from kyros_collab_server.cli.ports import holder_of, is_loopback
 from kyros_collab_server.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from kyros_collab_server.application import Kyros
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ def serve(
     demo_seed: Annotated[int | None, typer.Option("--demo-seed", hidden=True)] = None,
     demo_speed: Annotated[float | None, typer.Option("--demo-speed", hidden=True)] = None,
     reload: Annotated[bool, typer.Option("--reload", help="Not available yet.")] = False,
+    conformance: Annotated[bool, typer.Option("--conformance", hidden=True)] = False,
     _json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
     _verbose: Annotated[bool, typer.Option("--verbose", hidden=True)] = False,
 ) -> int:
@@ -58,6 +62,8 @@ def serve(
     if seed_from is not None and not (seed_from / "state").is_dir():
         raise usage(f"--seed-from: there is no {seed_from}/state.", "Name a data directory.")
     settings = load_settings(host=host, port=port, data_dir=data_dir)
+    if conformance and not is_loopback(settings.host):
+        raise usage("--conformance lets everybody in.", "Bind 127.0.0.1.")
     _check_exposure(settings)
     listener = _listen(settings)
     from kyros_collab_server.cli.logs import log_to_stderr
@@ -67,7 +73,7 @@ def serve(
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, listener, seed_from, open_, ending))
+        runner.run(_run(settings, listener, seed_from, open_, ending, conformance=conformance))
     return Exit.INTERRUPTED if ending.first == signal.SIGINT else Exit.OK
 
 
@@ -161,6 +167,8 @@ async def _run(
     seed_from: Path | None,
     opens: bool | None,
     ending: Ending,
+    *,
+    conformance: bool,
 ) -> None:
     from http_api.app import build_app
     from http_api.serving import server_of
@@ -184,6 +192,7 @@ async def _run(
                 public_url=url,
                 allowed_hosts=_hosts(settings, url),
                 allowed_origins=_origins(settings, url),
+                **(await _fixtures(opened.kyros, opened.credentials.token) if conformance else {}),
             )
             application = build_app(opened.kyros, settings, mcp=mcp)
             has_console = any(
@@ -209,6 +218,15 @@ async def _run(
     except asyncio.CancelledError:
         if ending.first is None:
             raise
+
+
+async def _fixtures(kyros: "Kyros", token: str) -> dict[str, Any]:
+    """What the protocol's test runners need of the MCP face, and keys for them."""
+    from kyros_collab_server.mcp_face.conformance.everything import fixtures_on
+    from kyros_collab_server.mcp_face.conformance.shim import new_keys
+
+    admin = await kyros.caller(token, face="cli")
+    return {"fixtures_on": fixtures_on, "keys": await new_keys(kyros, admin)}
 
 
 def _say(ready: Ready, has_console: bool, opens: bool) -> None:

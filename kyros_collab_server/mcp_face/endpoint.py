@@ -15,8 +15,6 @@ from kyros_collab_server.mcp_face.sdk_gaps import HANDSHAKE_VERSIONS, JSON_MODE,
 WAITING = frozenset({b"task_claim", b"lease_acquire", b"event_wait", b"job_get"})
 """Tools that may wait: a caller that leaves must be noticed."""
 RECHECK_SECONDS = 60.0
-STREAMING: frozenset[bytes] = frozenset()
-"""Tools that report progress: none of the product's does."""
 
 
 class Endpoint:
@@ -27,7 +25,11 @@ class Endpoint:
     departure is told to the running call here.
     """
 
-    def __init__(self, sessions: Sessions, closing: anyio.Event) -> None:
+    def __init__(
+        self, sessions: Sessions, closing: anyio.Event, streaming: frozenset[bytes] = frozenset()
+    ) -> None:
+        """`streaming` names the tools that report progress: none of the product's does."""
+        self._streaming = streaming
         self._sessions = sessions
         self._closing = closing
         self._inner = StreamableHTTPASGIApp(sessions)
@@ -47,7 +49,7 @@ class Endpoint:
 
     async def _decide(self, headers: dict[Any, Any], receive: Receive) -> tuple[bool, Receive]:
         name = headers.get(b"mcp-name")
-        if name in STREAMING:
+        if name in self._streaming:
             return False, receive
         if name not in WAITING or b"event-stream" not in headers.get(b"accept", b""):
             return True, receive

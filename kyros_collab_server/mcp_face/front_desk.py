@@ -80,9 +80,6 @@ class FrontDesk:
     async def _served(
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
-        if ctx.method == "prompts/get":
-            # Row 3: the SDK answers an unknown prompt as a crash, and there is no prompt yet.
-            raise MCPError(INVALID_PARAMS, "Unknown prompt")
         if ctx.method != "tools/call":
             return await call_next(ctx)
         self._refuse_unknown_tool(ctx)
@@ -96,6 +93,6 @@ class FrontDesk:
 
     def _refuse_unknown_tool(self, ctx: ServerRequestContext[Any, Any]) -> None:
         """Row 3: the SDK answers an unknown tool as a tool's own error."""
-        if self._listing.find((ctx.params or {}).get("name"), ctx) is None:
+        if not self._listing.knows((ctx.params or {}).get("name"), ctx):
             allowed = list(self._listing.offered)
             raise MCPError(INVALID_PARAMS, "Unknown tool", data={"allowed": allowed})

@@ -1,11 +1,12 @@
 """Which tools a caller is shown, and which there are at all for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
-from mcp_types import ListToolsResult, PaginatedRequestParams
+from mcp_types import ListToolsResult, PaginatedRequestParams, Tool
 from starlette.requests import Request
 
 from kyros_collab_server.kernel.errors import Invalid
@@ -32,7 +33,11 @@ class Shape:
 class Listing:
     """The catalogue in its fixed order, seen through shapes and scopes."""
 
-    def __init__(self, specs: tuple[ToolSpec, ...], settings: Settings) -> None:
+    def __init__(
+        self, specs: tuple[ToolSpec, ...], settings: Settings, more: Sequence[Tool] = ()
+    ) -> None:
+        """`more` are fixtures: everybody sees them, and they change nothing of the board."""
+        self._more = {tool.name: tool for tool in more}
         excluded = _names(settings.exclude_tools)
         self.offered = {
             spec.name: spec
@@ -76,6 +81,10 @@ class Listing:
             raise protocol_error(refusal, principal.request_id) from None
         return self._page(shape, principal.scopes)
 
+    def knows(self, name: Any, message: ServerRequestContext[Any, Any]) -> bool:
+        """True when there is such a tool for this message."""
+        return name in self._more or self.find(name, message) is not None
+
     def _build(self, shape: Shape, scopes: frozenset[Scope]) -> ListToolsResult:
         tools = [
             spec.listed(with_output=shape.with_output)
@@ -84,6 +93,7 @@ class Listing:
             and spec.scopes <= scopes
             and (spec.read_only or not shape.read_only)
         ]
+        tools += self._more.values()
         return ListToolsResult(tools=tools, ttl_ms=TOOLS_TTL_MS, cache_scope="private")
 
 

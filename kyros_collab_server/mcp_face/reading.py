@@ -1,5 +1,6 @@
 """Resources on the wire: the lists, and reading one by its URI."""
 
+import base64
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -9,6 +10,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.uri_template import UriTemplate
 from mcp_types import (
     INVALID_PARAMS,
+    BlobResourceContents,
     ListResourcesResult,
     ListResourceTemplatesResult,
     PaginatedRequestParams,
@@ -48,6 +50,7 @@ class Reading:
                     mime_type=spec.mime_type,
                 )
                 for spec in self._concrete.values()
+                if spec.is_listed
             ],
             ttl_ms=TEMPLATES_TTL_MS,
             cache_scope="public",
@@ -81,6 +84,10 @@ class Reading:
     ) -> ListResourceTemplatesResult:
         """Answer `resources/templates/list`."""
         return self._listed_templates
+
+    def has_template(self, uri: str) -> bool:
+        """True when this is a listed template or resource, as it is written."""
+        return uri in self._concrete or any(spec.uri == uri for _, spec in self._templates)
 
     def find(self, uri: str) -> tuple[ResourceSpec, Variables] | None:
         """The resource of this URI and its variables; a concrete one wins over a template."""
@@ -121,11 +128,23 @@ class Reading:
         spec, variables = found
         try:
             _refuse_other_variables(uri, spec)
-            text = await spec.read(Call(self._kyros, caller, None), variables)
+            read = await spec.read(Call(self._kyros, caller, None), variables)
         except KyrosError as refusal:
             raise protocol_error(refusal, request_id, uri=uri) from None
-        contents = TextResourceContents(uri=uri, text=text, mime_type=spec.mime_type)
-        return ReadResourceResult(contents=[contents], ttl_ms=0, cache_scope="private")
+        return ReadResourceResult(
+            contents=[_contents(uri, read, spec.mime_type)],
+            ttl_ms=spec.ttl_ms,
+            cache_scope="public" if spec.ttl_ms else "private",
+        )
+
+
+def _contents(
+    uri: str, read: str | bytes, mime_type: str
+) -> TextResourceContents | BlobResourceContents:
+    if isinstance(read, str):
+        return TextResourceContents(uri=uri, text=read, mime_type=mime_type)
+    blob = base64.b64encode(read).decode()
+    return BlobResourceContents(uri=uri, blob=blob, mime_type=mime_type)
 
 
 def _refuse_other_variables(uri: str, spec: ResourceSpec) -> None:

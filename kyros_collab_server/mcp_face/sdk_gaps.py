@@ -17,8 +17,10 @@ from mcp.server._otel import OpenTelemetryMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
 from mcp.server.connection import Connection
 from mcp.server.context import ServerMiddleware, ServerRequestContext
+from mcp.server.extension import Extension
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.request_state import RequestStateSecurity
 from mcp.server.streamable_http import StreamableHTTPServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
@@ -60,6 +62,8 @@ def new_server(
     instructions: str,
     tools: Sequence[Tool],
     middleware: Sequence[ServerMiddleware[Any]],
+    extensions: Sequence[Extension] = (),
+    state_keys: Sequence[bytes] = (),
 ) -> MCPServer[Any]:
     """A server with our tools and nothing of the SDK's own that we do not want.
 
@@ -74,12 +78,16 @@ def new_server(
             instructions=instructions,
             tools=list(tools),
             middleware=list(middleware),
+            extensions=list(extensions),
+            request_state_security=(
+                RequestStateSecurity(keys=list(state_keys)) if state_keys else None
+            ),
             subscriptions=False,
         )
     low = lowlevel(server)
     _drop_idle_spans(low)
     # None of our tools mirrors arguments into headers: spare a walk over the schema at each call.
-    low.get_tool_input_schema = lambda name: None
+    mirror_arguments_of(server, lambda name: None)
     low.add_request_handler("logging/setLevel", SetLevelRequestParams, _level_is_noted)
     return server
 
@@ -94,6 +102,13 @@ def answer_with(
 ) -> None:
     """This method is answered by ours instead of the SDK's."""
     lowlevel(server).add_request_handler(method, params, answer)
+
+
+def mirror_arguments_of(
+    server: MCPServer[Any], schema_of: Callable[[str], dict[str, Any] | None]
+) -> None:
+    """Arguments that these schemas mirror into headers are held against them."""
+    lowlevel(server).get_tool_input_schema = schema_of
 
 
 def connection_of(message: ServerRequestContext[Any, Any]) -> Connection:

@@ -1,6 +1,7 @@
 """Assembles the MCP face: the server, and its routes for the HTTP application."""
 
-from collections.abc import AsyncIterator, Callable
+import hmac
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,6 +11,8 @@ from mcp.server import MCPServer
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
 from mcp_types import (
+    CompleteRequestParams,
+    GetPromptRequestParams,
     ReadResourceRequestParams,
     SubscribeRequestParams,
     SubscriptionsListenRequestParams,
@@ -26,17 +29,23 @@ from kyros_collab_server.mcp_face import sdk_gaps
 from kyros_collab_server.mcp_face.caller import Callers, http_caller
 from kyros_collab_server.mcp_face.catalog import agents, board, events, leases, messages, tasks
 from kyros_collab_server.mcp_face.catalog.resources import RESOURCES
+from kyros_collab_server.mcp_face.completion import Completions
+from kyros_collab_server.mcp_face.conformance.fixtures import Fixtures
+from kyros_collab_server.mcp_face.conformance.shim import KeyAdding
 from kyros_collab_server.mcp_face.endpoint import Endpoint
+from kyros_collab_server.mcp_face.extensions.skills.serving import Skills
 from kyros_collab_server.mcp_face.front_desk import FrontDesk
 from kyros_collab_server.mcp_face.gate import LEAST_SCOPE, Gate, OriginGuard, ScopesNeeded
 from kyros_collab_server.mcp_face.listening import Listening
 from kyros_collab_server.mcp_face.listing import Listing
+from kyros_collab_server.mcp_face.prompts import PROMPTS, Prompts
 from kyros_collab_server.mcp_face.reading import Reading
 from kyros_collab_server.mcp_face.subscriptions import Subscriptions
 from kyros_collab_server.mcp_face.toolbox import KyrosTool, ToolSpec
 from kyros_collab_server.settings import Settings
 
 PATH = "/mcp"
+FixturesOn = Callable[[Subscriptions], Fixtures]
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 CATALOG: tuple[ToolSpec, ...] = (
     *tasks.TOOLS,
@@ -72,34 +81,58 @@ class Face:
     reading: Reading
     listing: Listing
     subscriptions: Subscriptions
+    fixtures: Fixtures
 
 
-def new_face(kyros: Kyros, settings: Settings, callers: Callers, *, sessions: bool) -> Face:
+def new_face(
+    kyros: Kyros,
+    settings: Settings,
+    callers: Callers,
+    *,
+    sessions: bool,
+    fixtures_on: FixturesOn | None = None,
+) -> Face:
     """A fresh server: the catalogue, the resources, and the front desk before them.
 
     With `sessions` handshake clients can subscribe to resources; without, they have nowhere to be
     told of a change.
     """
-    listing = Listing(CATALOG, settings)
-    reading = Reading(kyros, RESOURCES)
     subscriptions = Subscriptions(kyros)
+    fixtures = fixtures_on(subscriptions) if fixtures_on is not None else Fixtures()
+    skills = Skills()
+    listing = Listing(CATALOG, settings, [tool.listed for tool in fixtures.tools])
+    reading = Reading(kyros, (*RESOURCES, *skills.specs, *fixtures.resources))
+    prompts = Prompts((*PROMPTS, *fixtures.prompts))
     listening = Listening(subscriptions, reading)
     server = sdk_gaps.new_server(
         version=kyros.version,
         instructions=instructions(),
-        tools=[KyrosTool.of(spec, kyros) for spec in listing.offered.values()],
+        tools=[
+            *(KyrosTool.of(spec, kyros) for spec in listing.offered.values()),
+            *fixtures.tools,
+        ],
         middleware=[FrontDesk(listing, callers)],
+        extensions=[skills],
+        state_keys=state_keys(settings.secret),
     )
+    if fixtures.tools:
+        sdk_gaps.mirror_arguments_of(server, fixtures.schema_of)
     sdk_gaps.answer_lists_with(
         server,
         {
             "tools/list": listing,
             "resources/list": reading.resources,
             "resources/templates/list": reading.templates,
+            "prompts/list": prompts.list,
         },
     )
     answers: dict[str, tuple[type[BaseModel], sdk_gaps.Answer]] = {
         "resources/read": (ReadResourceRequestParams, reading.read),
+        "prompts/get": (GetPromptRequestParams, prompts.get),
+        "completion/complete": (
+            CompleteRequestParams,
+            Completions(kyros, prompts, reading).complete,
+        ),
         "subscriptions/listen": (SubscriptionsListenRequestParams, listening.listen),
     }
     if sessions:
@@ -108,7 +141,18 @@ def new_face(kyros: Kyros, settings: Settings, callers: Callers, *, sessions: bo
         sdk_gaps.tell_of_changes(sdk_gaps.lowlevel(server))
     for method, (params, answer) in answers.items():
         sdk_gaps.answer_with(server, method, params, answer)
-    return Face(server, reading, listing, subscriptions)
+    return Face(server, reading, listing, subscriptions, fixtures)
+
+
+def state_keys(secret: str) -> list[bytes]:
+    """The key that seals request state on every replica, derived by HKDF (RFC 5869).
+
+    None without a secret: then the key is this process's own.
+    """
+    if not secret:
+        return []
+    extracted = hmac.digest(b"kyros", secret.encode(), "sha256")
+    return [hmac.digest(extracted, b"mcp request state\x01", "sha256")]
 
 
 def build_mcp(
@@ -118,12 +162,17 @@ def build_mcp(
     public_url: str,
     allowed_hosts: list[str],
     allowed_origins: list[str],
+    fixtures_on: FixturesOn | None = None,
+    keys: Sequence[str] = (),
 ) -> McpMount:
-    """The MCP endpoint at `/mcp` and its protected-resource metadata, ready to be mounted."""
+    """The MCP endpoint at `/mcp` and its protected-resource metadata, ready to be mounted.
+
+    Under `--conformance` there are fixtures, and `keys` for requests that carry none.
+    """
     stateless = settings.mcp_handshake == "stateless" or (
         settings.mcp_handshake == "auto" and bool(settings.database_url)
     )
-    face = new_face(kyros, settings, http_caller, sessions=not stateless)
+    face = new_face(kyros, settings, http_caller, sessions=not stateless, fixtures_on=fixtures_on)
     sessions = sdk_gaps.Sessions(
         sdk_gaps.lowlevel(face.server),
         TransportSecuritySettings(allowed_hosts=allowed_hosts, allowed_origins=allowed_origins),
@@ -133,7 +182,9 @@ def build_mcp(
     resource = public_url.rstrip("/") + PATH
     metadata_path = WELL_KNOWN + urlsplit(resource).path
     gate = Gate(
-        AuthContextMiddleware(Endpoint(sessions, face.subscriptions.closing)),
+        AuthContextMiddleware(
+            Endpoint(sessions, face.subscriptions.closing, face.fixtures.streaming)
+        ),
         kyros,
         resource=resource,
         metadata_url=public_url.rstrip("/") + metadata_path,
@@ -141,6 +192,8 @@ def build_mcp(
         scopes_needed=_scopes_needed(face.listing, face.reading),
     )
     endpoint = _bounded(gate, settings, allowed_hosts, allowed_origins)
+    if keys:
+        endpoint = KeyAdding(endpoint, list(keys))
     metadata = _bounded(Metadata(resource), settings, allowed_hosts, allowed_origins)
 
     @asynccontextmanager

@@ -42,11 +42,11 @@ def environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def served(data_dir: Path) -> AsyncIterator[Served]:
+async def served(data_dir: Path, *options: str) -> AsyncIterator[Served]:
     """The product as it runs, on a free port, until the block ends."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "kyros_collab_server", "serve"),
-        *("--port", "0", "--data-dir", str(data_dir), "--no-open"),
+        *("--port", "0", "--data-dir", str(data_dir), "--no-open", *options),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

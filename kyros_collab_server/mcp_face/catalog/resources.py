@@ -37,7 +37,7 @@ from kyros_collab_server.mcp_face.toolbox import Call
 from kyros_collab_server.mcp_face.wording import fields, visible
 
 Variables = dict[str, str]
-Read = Callable[[Call, Variables], Awaitable[str]]
+Read = Callable[[Call, Variables], Awaitable[str | bytes]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class ResourceSpec:
     mime_type: str = "application/json"
     probe: Callable[[Call, Variables], Awaitable[object]] | None = None
     """Refused when what the URI names is not there; None: it always is."""
+    is_listed: bool = True
+    ttl_ms: int = 0
+    """How long any reader may keep it; 0: it is the caller's, and of this moment."""
 
     @cached_property
     def scopes(self) -> frozenset[Scope]:

@@ -1,0 +1,1 @@
+"""Skills (SEP-2640): instructions for agents, served as resources."""
