@@ -75,12 +75,18 @@ class Lane:
         self._watch.start()
 
     def close(self) -> None:
-        """Everything that was queued is answered, and the writer's connection is closed."""
+        """Everything that was queued is answered, and the writer's connection is closed.
+
+        A writer that waits for another process's lock for longer than the bound is left behind:
+        whoever waited for it has been told so, and nothing of it can commit after the process.
+        """
         with self._bell:
             self._closing.set()
             self._bell.notify_all()
-        self._thread.join()
         self._watch.join()
+        self._thread.join(self._timeout + 1)
+        if self._thread.is_alive():
+            log.warning("lane_left_behind", extra={"pid": self._writer.lock_holder()})
 
     def submit(
         self, principal: Principal, *units: Callable[[SqlWork], Any]

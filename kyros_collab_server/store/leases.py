@@ -92,10 +92,10 @@ INSERT = (
     f"VALUES ({', '.join(f':{name}' for name in _STORED)})"
 )
 SAVE = """
-UPDATE leases SET mode = :mode, fencing_token = :fencing_token, ttl_ms = :ttl_ms,
-heartbeat_t = :heartbeat_t, heartbeat_at = :heartbeat_at,
-expires_t = :expires_t, is_quiet = :is_quiet, told = :told,
-ended = :ended, ended_t = :ended_t, ended_at = :ended_at
+UPDATE leases SET task_id = :task_id, mode = :mode, fencing_token = :fencing_token,
+ttl_ms = :ttl_ms, heartbeat_t = :heartbeat_t, heartbeat_at = :heartbeat_at,
+expires_t = :expires_t, is_quiet = :is_quiet, told = :told, ended = :ended,
+ended_t = :ended_t, ended_at = :ended_at
 WHERE lock_id = :lock_id
 """
 

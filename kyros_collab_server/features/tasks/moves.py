@@ -159,13 +159,39 @@ def transition(work: TaskWork, command: TransitionTask) -> Transitioned:
 
 
 def end_leases(work: TaskWork, task_id: str) -> list[str]:
-    """Every lease that came with the task's claim is over; returns their ids."""
-    held = work.leases.held_for(task_id)
-    for lease in held:
+    """Every lease that came with the task's claim is over; returns their ids.
+
+    A lease that another task of the same holder needs as well goes over to that task.
+    """
+    ended: list[str] = []
+    for lease in work.leases.held_for(task_id):
+        heir = _also_needed_by(work, lease)
+        if heir is not None:
+            work.leases.save(replace(lease, task_id=heir))
+            continue
         live = lease_rules.is_live(lease, work.now)
         how = LeaseState.RELEASED if live else LeaseState.RECLAIMED
         holding.end(work, lease, how, tell=False)
-    return [lease.lock_id for lease in held]
+        ended.append(lease.lock_id)
+    return ended
+
+
+def _also_needed_by(work: TaskWork, lease: LeaseRecord) -> str | None:
+    """Another task whose live lease the same holder has, and that names this resource."""
+    if not lease_rules.is_live(lease, work.now):
+        return None
+    for other in work.leases.held_by(lease.holder):
+        task_id = other.task_id
+        if task_id in (None, lease.task_id) or other.resource != resource_of(task_id or ""):
+            continue
+        record = work.tasks.get(task_id or "")
+        if (
+            record is not None
+            and lease.resource in record.task.resources
+            and lease_rules.is_live(other, work.now)
+        ):
+            return task_id
+    return None
 
 
 def _placed(work: TaskWork, record: TaskRecord, changes: dict[str, Any]) -> TaskRecord:

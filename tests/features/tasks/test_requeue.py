@@ -142,3 +142,16 @@ async def test_a_zombie_writes_nothing_and_its_try_is_logged(
         "holder": "agent:ben",
     }
     assert refusal.facts["resource"] == "task:T-1"
+
+
+async def test_a_lease_that_two_tasks_of_one_holder_need_outlives_the_first(
+    ana: Caller, ben: Caller
+) -> None:
+    await ana.create_all(
+        {"id": "T-1", "resources": ["path:src/**"]}, {"id": "T-2", "resources": ["path:src/**"]}
+    )
+    first = await ana.hold("T-1")
+    await ana.hold("T-2")
+    await ana.move("T-1", "queued", first)
+    with refused("lease_held", holder="agent:ana"):
+        await ben.acquire("path:src/a.py")
