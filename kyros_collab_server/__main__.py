@@ -12,7 +12,7 @@ COMMANDS = {
     "task": "list, show, new, claim, move, edit, done",
     "lease": "list, acquire, renew, release, reclaim, run",
     "guard": "say whether a path may be written now; install hooks that ask",
-    "events": "tail the log",
+    "events": "tail the log, or a summary of it",
     "agent": "list, message, pause, resume",
     "key": "new, list, revoke",
     "workspace": "new, list, set",

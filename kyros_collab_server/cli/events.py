@@ -11,7 +11,7 @@ import typer
 from kyros_collab_server.cli import looks
 from kyros_collab_server.cli.command import Call, built, command, group
 from kyros_collab_server.cli.conflicts import changes_of
-from kyros_collab_server.cli.failures import Exit, Failure, not_yet, usage
+from kyros_collab_server.cli.failures import Exit, Failure, usage
 from kyros_collab_server.cli.output import Output, dump, plain, visible
 from kyros_collab_server.cli.session import Session, open_session
 from kyros_collab_server.features.events import service as events
@@ -21,6 +21,7 @@ from kyros_collab_server.features.events.model import (
     FindSeq,
     ReadEvents,
     ReadHead,
+    Summarise,
 )
 from kyros_collab_server.kernel.time import rfc3339, wall_ms_of
 
@@ -73,27 +74,68 @@ async def tail(
         await _follow(call.output, session, wanted, cursor, form, follow)
 
 
-@command(app, "summary")
-async def summary(_call: Call) -> None:
-    """Summarise a range of the log (not available yet)."""
-    raise not_yet("kyros events summary", "kyros events tail --since 1d --no-follow")
+@command(app, "summary", writes=True)
+async def summary(
+    call: Call,
+    since: Annotated[str, typer.Option("--since", help="1h, a seq, or an instant.")] = "1d",
+    until: Annotated[
+        str | None, typer.Option("--until", help="1h, a seq, or an instant; absent: now.")
+    ] = None,
+    seq: Annotated[
+        list[int] | None, typer.Option("--seq", help="Only these, instead of a range. Repeat.")
+    ] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="Name; a final * matches a family. Repeat.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="agent:<name>")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="task:<id>, …")] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Append it to the human log, too.")
+    ] = False,
+) -> None:
+    """Print what happened as Markdown, every statement with the seqs it stands on."""
+    types = [word for given in type_ or [] for word in given.split(",")] or None
+    begin = str(int(since) + 1) if since.isdigit() else _instant(since, "--since")
+    end = until if until is None or until.isdigit() else _instant(until, "--until")
+    asked = built(
+        Summarise,
+        begin=None if seq else begin,
+        end=None if seq else end,
+        seqs=seq,
+        types=types,
+        actor=actor,
+        target=target,
+        append=(append and not call.dry_run) or None,
+    )
+    op = events.append_summary if asked.append else events.summary
+    async with open_session(call.settings) as session:
+        told = await session.perform(op, asked)
+    call.output.record(told.model_dump(mode="json"), told.markdown, ident="last_seq")
+    if told.appended_seq is not None:
+        call.output.hint(f"appended to the human log as seq {told.appended_seq}")
+    elif append:
+        call.output.hint("would have appended it to the human log")
 
 
 async def _start(session: Session, since: str) -> int:
     if since.isdigit():
         return int(since)
-    if found := _AGO.fullmatch(since):
+    return await session.perform(events.find_seq, built(FindSeq, ts=_instant(since, "--since")))
+
+
+def _instant(moment: str, option: str) -> str:
+    """The instant that a duration before now, or an instant, stands for."""
+    if found := _AGO.fullmatch(moment):
         seconds = int(found[1]) * _UNITS[found[2]]
-        since = rfc3339(max(0, round((time.time() - seconds) * 1000)))
-    else:
-        try:
-            wall_ms_of(since)
-        except ValueError:
-            raise usage(
-                f"--since {since} is neither a duration, a seq nor an instant with a zone.",
-                "--since 90m, --since 120, or --since 2026-01-31T10:00:00Z",
-            ) from None
-    return await session.perform(events.find_seq, built(FindSeq, ts=since))
+        return rfc3339(max(0, round((time.time() - seconds) * 1000)))
+    try:
+        wall_ms_of(moment)
+    except ValueError:
+        raise usage(
+            f"{option} {moment} is neither a duration, a seq nor an instant with a zone.",
+            f"{option} 90m, {option} 120, or {option} 2026-01-31T10:00:00Z",
+        ) from None
+    return moment
 
 
 async def _follow(

@@ -46,6 +46,8 @@ ROUTES = {
     "leases.reclaim": Route("POST", "/collab/leases/reclaim"),
     "leases.read_lease": Route("GET", "/collab/leases/{lock_id}", ("lock_id",)),
     "leases.list_leases": Route("GET", "/collab/leases"),
+    "events.summary": Route("POST", "/collab/events/summary"),
+    "events.append_summary": Route("POST", "/collab/events/summary"),
     "tasks.create": Route("POST", "/collab/tasks"),
     "tasks.list_all": Route("GET", "/collab/state/tasks"),
     "tasks.read_task": Route("GET", "/collab/tasks/{task_id}", ("task_id",)),

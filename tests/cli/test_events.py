@@ -91,3 +91,29 @@ def test_a_long_list_into_a_closed_pipe_is_silent(program: Kyros, tmp_path: Path
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_summary_is_markdown_with_citations(kyros: Kyros) -> None:
+    made(kyros, 2)
+    kyros("task", "claim", "N0", "--agent", "ana")
+    said = kyros("events", "summary")
+    assert said.code == 0
+    assert said.out.startswith("## default, seq 1 to ")
+    assert (
+        "- **N0** “Task 0”: created by agent:local-admin [#4]; claimed by agent:ana [#" in said.out
+    )
+    (row,) = kyros("events", "summary", "--since", "3", "--until", "4", "--json").items
+    assert (row["first_seq"], row["last_seq"], row["cited"]) == (4, 4, [4])
+    assert kyros("events", "summary", "--seq", "4", "--seq", "5", "--json").items[0]["events"] == 2
+    assert "nothing happened" in kyros("events", "summary", "--type", "x.*").out
+    assert kyros("events", "summary", "--since", "soon").code == 2
+
+
+def test_a_summary_can_be_kept_in_the_human_log(kyros: Kyros) -> None:
+    made(kyros, 1)
+    dry = kyros("events", "summary", "--append", "--dry-run")
+    assert "would have" in dry.err
+    kept = kyros("events", "summary", "--append")
+    tail = kyros("events", "tail", "--since", "0", "--no-follow", "-o", "jsonl").out.splitlines()
+    entries = [json.loads(line) for line in tail if '"log_appended"' in line]
+    assert [entry["details"]["text"] for entry in entries] == [kept.out.strip()]

@@ -6,14 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pysqlite3 import dbapi2 as sqlite
 
-from kyros_collab_server.cli import guard
-from kyros_collab_server.features.leases import globs
 from tests.cli.conftest import PROGRAM, ROOT, WAIT, Kyros, Said, Served, environment
-from tests.properties import settings
 
 
 @pytest.fixture
@@ -293,27 +288,3 @@ def test_guard_needs_the_standard_library_only(tmp_path: Path) -> None:
         assert first.endswith(" []")
         assert all(name in second for name in heavy)
         assert heavy or second == "[]", "each of them costs milliseconds of every edit"
-
-
-_GLOBS = st.lists(
-    st.sampled_from(["a", "b", ".", "/", "*", "**", "?", "[ab]", "[!a]", "\\*", "]", "é"]),
-    min_size=1,
-    max_size=7,
-).map("".join)
-_PATHS = st.lists(
-    st.sampled_from(["a", "b", ".", "/", "*", "]", "é", " "]), min_size=1, max_size=6
-).map("".join)
-
-
-@given(glob=_GLOBS, path=_PATHS)
-@settings(max_examples=500)
-def test_what_guard_decides_without_an_automaton_is_what_the_automaton_says(
-    glob: str, path: str
-) -> None:
-    try:
-        held = globs.parse(glob)
-    except globs.BadGlob:
-        return
-    if {"", ".", ".."}.isdisjoint(path.split("/")):
-        met = guard._witness(guard.Asked(path, False), held.pattern)
-        assert (met is not None) is globs.matches(held, path)

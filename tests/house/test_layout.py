@@ -14,6 +14,7 @@ KERNEL = {"work", "operation", "principal", "errors", "etag", "ids", "paging", "
 FEATURE_FILES = {"model", "errors", "rules", "ports", "service"}
 ONE_MORE = {
     "events": {
+        "accounts",
         "checkpoints",
         "human_log",
         "moments",

@@ -23,27 +23,49 @@ class EventName(StrEnum):
     """Names that only the server writes."""
 
     TASK_CREATED = "task_created"
+    """A task stands on the board. `task` holds all its fields."""
     TASK_UPDATED = "task_updated"
+    """Fields of a task changed."""
     TASK_TRANSITIONED = "task_transitioned"
+    """A task moved. `released` lists leases that ended with it; `reason`, `undo_of` when said."""
     TASK_CLAIMED = "task_claimed"
+    """An agent has the task, under `lock_id` and `fencing_token`."""
     TASK_READY = "task_ready"
+    """The last open dependency of a task is done: `closed`."""
     TASK_REQUEUED = "task_requeued"
+    """The task's lease ended without a move, so it waits again."""
     TASK_NEEDS_ATTENTION = "task_needs_attention"
+    """A person should look: lost `attempts` times, or `reopened` beneath begun work."""
     LEASE_ACQUIRED = "lease_acquired"
+    """A holder has a resource. Its seq is the `fencing_token`; `upgraded` from shared."""
     LEASE_RELEASED = "lease_released"
+    """A lease was given back, or ended by an operator: `by`."""
     LEASE_RECLAIMED = "lease_reclaimed"
+    """A stale lease was taken back by whoever met it, with its last `heartbeat_at`."""
     LEASE_QUIET = "lease_quiet"
+    """A lease is renewed, and its holder has done nothing else for long."""
     WRITE_FENCED = "write_fenced"
+    """A write without the live token was refused: `writer`, `offered`, `current`."""
     LATE_RESULT = "late_result"
+    """Output of whoever had lost the task, kept beside it; the one name here that agents write."""
     AGENT_REGISTERED = "agent_registered"
+    """An agent is known. `agent` holds its fields."""
     AGENT_STATUS_CHANGED = "agent_status_changed"
+    """An agent's status, role, skills or switch changed."""
     MESSAGE_SENT = "message_sent"
+    """A message lies in inboxes: `to`, `text`."""
     LOG_APPENDED = "log_appended"
+    """Somebody wrote `text` into the human log."""
     CLOCK_STEPPED = "clock_stepped"
+    """The wall clock was set; decisions go by the steady one."""
     KEY_CREATED = "key_created"
+    """A key exists: `name`, `scopes`, `workspaces`; never the key itself."""
     KEY_REVOKED = "key_revoked"
+    """A key opens nothing any more."""
     WORKSPACE_CREATED = "workspace_created"
+    """A board was opened, with its `settings`."""
     WORKSPACE_UPDATED = "workspace_updated"
+    """The settings of a board changed."""
 
 
 RESERVED_PREFIXES = ("job_", "variant_", "schedule_", "executor_")
@@ -201,6 +223,34 @@ class HumanLog(BaseModel):
 
     text: str
     etag: str
+
+
+class Summarise(EventFilter):
+    """Ask for a summary: of a range from one moment through another, or of a selection of seqs."""
+
+    begin: Moment | None = None
+    end: Moment | None = None
+    seqs: Annotated[list[Seq], Field(min_length=1, max_length=500)] | None = None
+    append: bool = False
+    """Also append it to the human log."""
+
+
+class Summary(BaseModel):
+    """Markdown that tells what happened, with the seqs that it cites.
+
+    `is_whole` is false when the range held more events than a summary tells: then it is of the
+    newest. `appended_seq` is the entry of the human log that it became.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    markdown: str
+    first_seq: int
+    last_seq: int
+    events: int
+    is_whole: bool
+    cited: list[int]
+    appended_seq: int | None = None
 
 
 class ReadStats(BaseModel):

@@ -1,6 +1,7 @@
 """The log's operations: append and read."""
 
 from kyros_collab_server.features.events import rules
+from kyros_collab_server.features.events.accounts import append_summary, summary
 from kyros_collab_server.features.events.checkpoints import checkpoints
 from kyros_collab_server.features.events.human_log import append_log, human_log
 from kyros_collab_server.features.events.model import (
@@ -23,6 +24,7 @@ from kyros_collab_server.kernel.principal import Scope
 __all__ = [
     "append",
     "append_log",
+    "append_summary",
     "checkpoints",
     "find_seq",
     "head",
@@ -31,6 +33,7 @@ __all__ = [
     "seq_before",
     "seq_of",
     "stats",
+    "summary",
 ]
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from pydantic import ValidationError
 
+from kyros_collab_server.features.events import accounts
 from kyros_collab_server.features.events import service as events
 from kyros_collab_server.features.events.model import (
     AppendEvent,
@@ -12,6 +13,8 @@ from kyros_collab_server.features.events.model import (
     FindSeq,
     ReadEvents,
     ReadHead,
+    Summarise,
+    Summary,
 )
 from kyros_collab_server.kernel.time import rfc3339
 from tests.callers import Caller, later, refused
@@ -239,3 +242,49 @@ async def test_a_reader_with_a_strange_filter_is_answered_alike_on_both_engines(
         except ValidationError:
             continue
         assert (await ana.call(events.read, command)).items == []
+
+
+async def test_a_summary_is_of_a_range_a_selection_or_a_filter(ana: Caller) -> None:
+    first = await ana.say("one", "decision")
+    second = await ana.say("two", "question")
+    third = await ana.say("three", "decision", target="task:T-1")
+
+    async def told(**fields: object) -> Summary:
+        found: Summary = await ana.call(events.summary, Summarise.model_validate(fields))
+        return found
+
+    whole = await told()
+    assert (whole.last_seq, whole.is_whole) == (third, True)
+    assert {first, second, third} <= set(whole.cited)
+    part = await told(begin=str(second), end=str(second))
+    assert (part.first_seq, part.last_seq, part.events) == (second, second, 1)
+    assert part.cited == [second]
+    assert (await told(begin="2100-01-01T00:00:00Z")).events == 0
+    assert (await told(seqs=[third, first, 999_999])).cited == [first, third]
+    assert (await told(types=["question"])).cited == [second]
+    assert (await told(target="task:T-1")).cited == [third]
+    with refused("invalid_field", field="begin"):
+        await told(begin="yesterday")
+    with refused("invalid_field", field="append"):
+        await told(append=True)
+
+
+async def test_an_appended_summary_is_an_entry_of_the_human_log(ana: Caller) -> None:
+    seq = await ana.say("one", "decision")
+    command = Summarise(begin=str(seq), append=True)
+    told = await ana.call(events.append_summary, command, "key")
+    assert told.appended_seq == seq + 1
+    assert await ana.call(events.append_summary, command, "key") == told
+    (entry,) = (await read(ana, after=seq)).items
+    assert (entry.event, entry.details) == ("log_appended", {"text": told.markdown.strip()})
+
+
+async def test_a_long_range_is_told_from_its_end(
+    ana: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "MOST_EVENTS", 3)
+    seqs = [await ana.say(str(number), "decision") for number in range(5)]
+    told = await ana.call(events.summary, Summarise(begin=str(seqs[0])))
+    assert (told.first_seq, told.events, told.is_whole) == (seqs[2], 3, False)
+    told = await ana.call(events.summary, Summarise(begin=str(seqs[2])))
+    assert (told.events, told.is_whole) == (3, True)
