@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --extra worker
 PROOF_KILLS ?= 200
 
-.PHONY: help setup run check test conformance e2e proof bench coverage lock env-example hooks clean
+.PHONY: help setup run check test conformance e2e proof bench coverage lock env-example reference hooks clean
 
 help: ## say what the targets do
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ coverage: setup conformance ## the tests again, measured against the bars
 
 env-example: setup ## write .env.example from the settings
 	$(BIN)/python -m tests.house.env_example
+
+reference: setup ## write docs/reference and docs/openapi.json from the code
+	$(BIN)/python -m tests.contract.openapi_snapshot
+	$(BIN)/python -m tests.contract.reference
 
 hooks: setup ## install the git hooks
 	$(BIN)/prek install

@@ -101,9 +101,10 @@ export function agentTable(agents) {
 }
 
 function told(event) {
-  const { text, old_status: old, new_status: now, resource } = event.details;
+  const { text, changes, resource } = event.details;
+  const moved = changes && changes.status;
   if (typeof text === "string") return text;
-  if (now) return `${spoken(old || "")} → ${spoken(now)}`;
+  if (moved) return `${spoken(moved.before || "")} → ${spoken(moved.after)}`;
   return typeof resource === "string" ? resource : "";
 }
 

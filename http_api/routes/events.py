@@ -19,12 +19,15 @@ from kyros_collab_server.features.events.model import (
     ReadEvents,
     ReadStats,
     Seq,
+    Summarise,
+    Summary,
 )
 from kyros_collab_server.features.messages.errors import UnknownRecipient
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
 CSV = "text/csv"
+MARKDOWN = "text/markdown"
 COLUMNS = ("seq", "ts", "event", "actor", "target", "details", "request_id", "hash")
 
 
@@ -104,6 +107,21 @@ def _table(events: list[Event]) -> bytes:
     return text.getvalue().encode()
 
 
+class _Accounts(Endpoint):
+    """A summary as JSON, or as Markdown alone; with `append` it is a write."""
+
+    async def answer_to(self, call: Call) -> Answering:
+        command = self.validated(Summarise, await self.input_of(call))
+        op = service.append_summary if command.append else service.summary
+        key = call.idempotency_key if command.append else None
+        answer = await call.face.kyros.answer(op, command, actor=call.principal, key=key)
+        told: Summary = answer.value
+        reply = self.reply(told, call, replayed=answer.replayed)
+        if MARKDOWN in call.headers.get("accept", ""):
+            reply.body, reply.media_type = told.markdown.encode(), b"text/markdown; charset=utf-8"
+        return reply
+
+
 ENDPOINTS = [
     Endpoint(
         "POST",
@@ -128,6 +146,13 @@ ENDPOINTS = [
         "Count the events of a range: over time, by name, by actor.",
         query=StatsQuery,
         command=lambda query, _: ReadStats.model_validate(dict(query)),
+    ),
+    _Accounts(
+        "POST",
+        "/collab/events/summary",
+        service.summary,
+        "Summarise a range or a selection of the log as Markdown with citations.",
+        answer_types=(JSON, MARKDOWN),
     ),
     Endpoint(
         "GET",

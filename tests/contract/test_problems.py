@@ -1,39 +1,19 @@
 """Each code has a page, and each page is of a code that the product has."""
 
-import importlib
-import pkgutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import http_api
-import kyros_collab_server
 from http_api.problems import status_of
-from kyros_collab_server.kernel.errors import KyrosError
+from tests.contract.reference import by_code
 from tests.house.tree import ROOT
 
 PAGES = ROOT / "docs" / "problems"
-NOT_IMPORTED = ("__main__", ".migrations.", ".cli.")
-
-
-def refusals(base: type[KyrosError] = KyrosError) -> Iterator[type[KyrosError]]:
-    for one in base.__subclasses__():
-        yield one
-        yield from refusals(one)
 
 
 @pytest.fixture(scope="module")
 def statuses() -> dict[str, set[int]]:
-    for package in (kyros_collab_server, http_api):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not any(part in f"{module.name}." for part in NOT_IMPORTED):
-                importlib.import_module(module.name)
-    found: dict[str, set[int]] = {}
-    for refusal in refusals():
-        if refusal.__module__.split(".")[0] in {"http_api", "kyros_collab_server"}:
-            found.setdefault(refusal.code, set()).add(status_of(refusal))
-    return found
+    return {code: {status_of(one) for one in known} for code, known in by_code().items()}
 
 
 def page(code: str) -> Path:

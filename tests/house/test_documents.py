@@ -82,7 +82,7 @@ def refused(words: list[str]) -> str | None:
     options = {
         name for parameter in found.params for name in (*parameter.opts, *parameter.secondary_opts)
     }
-    for word in rest:
+    for word in rest[: rest.index("--")] if "--" in rest else rest:
         if word.startswith("--") and word.split("=")[0] not in {*options, "--help"}:
             return f"no option {word}"
     return None
@@ -157,7 +157,7 @@ def test_a_planted_figure_of_speed_is_found(boast: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["fly", "task fly", "task list --fly", "lease run x", "serve --fly"]
+    "words", ["fly", "task fly", "task list --fly", "lease fly x", "serve --fly"]
 )
 def test_a_planted_command_is_found(words: str) -> None:
     assert refused(words.split())

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.http_api.conftest import WAIT, Client
+from tests.http_api.conftest import WAIT, Board, Client, agent
 
 pytestmark = pytest.mark.anyio
 
@@ -150,3 +150,37 @@ async def test_a_text_is_appended_to_the_human_log_once_for_one_key(ada: Client)
     assert (event["seq"], event["actor"]) == (first.json()["seq"], "agent:ada")
     for text in ("", " ", "x" * 49_153):
         assert (await ada.post("/collab/logs", json={"text": text})).status_code == 422
+
+
+async def test_a_summary_cites_its_seqs_and_is_kept_once_when_asked(ada: Client) -> None:
+    seq = await noted(ada, "the fence is painted")
+    told = (await ada.post("/collab/events/summary", json={"begin": str(seq)})).json()
+    assert seq in told["cited"]
+    assert "the fence is painted" in told["markdown"]
+    assert told["appended_seq"] is None
+    plain = await ada.post(
+        "/collab/events/summary", json={"seqs": [seq]}, headers={"accept": "text/markdown"}
+    )
+    assert plain.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert f"#{seq}" in plain.text
+    head = (await ada.get("/collab/events")).json()["head_seq"]
+    assert head == seq
+    sent = {"json": {"append": True}, "headers": {"idempotency-key": "k"}}
+    kept = await ada.post("/collab/events/summary", **sent)
+    again = await ada.post("/collab/events/summary", **sent)
+    assert again.json() == kept.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    log = (await ada.get("/collab/state/logs")).json()
+    assert log["text"] == kept.json()["markdown"].strip()
+    assert kept.json()["appended_seq"] == seq + 1
+
+
+async def test_who_only_reads_gets_a_summary_and_may_not_keep_it(board: Board) -> None:
+    async with agent(board, "vera", role="viewer") as vera:
+        assert (await vera.post("/collab/events/summary", json={})).status_code == 200
+        for path, body in (
+            ("/collab/events/summary", {"append": True}),
+            ("/collab/logs", {"text": "x"}),
+        ):
+            refused = await vera.post(path, json=body)
+            assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
