@@ -7,8 +7,14 @@ from tests.house.env_example import PATH, render
 from tests.house.tree import ROOT, files
 
 SETTING = re.compile(r"\bKYROS_[A-Z][A-Z0-9_]*[A-Z0-9]\b")
-# Read by the build and the tests, not by the server.
-NOT_SETTINGS = {"KYROS_PROOF_KILLS", "KYROS_SKIP_CONSOLE", "KYROS_TEST_POSTGRES_URL"}
+# Read by the build and the tests, or given to the child of `lease run`; not by the server.
+NOT_SETTINGS = {
+    "KYROS_FENCING_TOKEN",
+    "KYROS_LEASE_ID",
+    "KYROS_PROOF_KILLS",
+    "KYROS_SKIP_CONSOLE",
+    "KYROS_TEST_POSTGRES_URL",
+}
 
 
 def test_the_example_says_what_the_settings_say() -> None:
