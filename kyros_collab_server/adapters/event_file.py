@@ -121,6 +121,11 @@ class EventFile:
         self.hash = GENESIS
 
     @property
+    def is_open(self) -> bool:
+        """True between `open` and `close`."""
+        return self._handle is not None
+
+    @property
     def is_in_place(self) -> bool:
         """True while the open file is the one at its path, as long as it was left."""
         found = look_at(self._path)

@@ -87,6 +87,7 @@ class Projection:
         self._files: dict[str, Seen] = {}
         self._log: Seen | None = None
         self._signed: list[dict[str, Any]] = []
+        self._stood_back = False
 
     def catch_up(self) -> bool:
         """The directory is what the store was when this began; False: another process writes it.
@@ -98,6 +99,11 @@ class Projection:
         if not self._sole.take():
             self._events.close()
             return False
+        if self._lacks_files and not self._stood_back:
+            # Somebody deletes them; a new file now would be in the way of `rm -r`.
+            self._stood_back = True
+            return True
+        self._stood_back = False
         try:
             if not self._events.is_in_place:
                 self._begin()
@@ -114,6 +120,17 @@ class Projection:
             self._events.close()  # so that the next time takes nothing for granted
             raise
         return True
+
+    @property
+    def _lacks_files(self) -> bool:
+        """True when a file that was written is not there any more."""
+        written = [self._state_path(kind) for kind in self._files if kind != SIGNED_NAME]
+        written += [self._log_path] if self._log is not None else []
+        written += [self._directory / NAME] if self._events.is_open else []
+        return any(look_at(path) is None for path in written)
+
+    def _state_path(self, kind: str) -> Path:
+        return self._directory / "state" / f"{kind}.json"
 
     @property
     def _log_path(self) -> Path:
@@ -149,7 +166,7 @@ class Projection:
     def _write_states(self) -> None:
         written = False
         for text in self._texts:
-            path = self._directory / "state" / f"{text.kind}.json"
+            path = self._state_path(text.kind)
             seen = self._files.get(text.kind)
             if text.changed or seen is None or look_at(path) != seen:
                 self._files[text.kind] = replace_file(path, text.parts(), self._failpoint)

@@ -124,6 +124,8 @@ async def test_what_is_deleted_comes_back(
     place = shown / gone
     shutil.rmtree(place) if place.is_dir() else place.unlink()
     projection.catch_up()
+    assert gone == "." or not place.exists(), "what is being deleted is left alone for a moment"
+    projection.catch_up()
     back = contents(shown)
     assert back.keys() == whole.keys()
     changed = {name for name in whole if back[name] != whole[name]}
@@ -223,6 +225,7 @@ async def test_the_human_log_gets_each_entry_once_after_what_was_there(
     assert text.startswith("# Ours\n\nBy hand.\n")
     assert (text.count("## First"), text.count("## Second")) == (1, 1)
     path.unlink()
+    again.catch_up()
     again.catch_up()
     assert (path.read_text().count("## First"), path.read_text().count("## Second")) == (1, 1)
     again.close()

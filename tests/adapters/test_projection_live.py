@@ -55,6 +55,12 @@ def last_seq(directory: Path) -> int:
     return int(json.loads(whole_lines(directory)[-1])["seq"])
 
 
+def deleted(directory: Path) -> bool:
+    """True once the directory is gone; a write that was under way may be in the way of it."""
+    shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()
+
+
 def shows(directory: Path, seq: int) -> bool:
     return last_seq(directory) >= seq and int(state_of(directory, "tasks")["seq"]) >= seq
 
@@ -150,8 +156,9 @@ async def test_directories_deleted_mid_run_come_back_without_an_event(opened: Op
     await ana.create("A")
     head = await ana.head()
     await until(lambda: state_of(directory, "tasks")["seq"] >= head)
+    await until((directory / "logs" / "log.md").exists)
     for name in ("state", "events", "logs"):
-        shutil.rmtree(directory / name)
+        await until(partial(deleted, directory / name))
     await until(lambda: last_seq(directory) >= head)
     await until((directory / "logs" / "log.md").exists)
     await until(lambda: [one["id"] for one in state_of(directory, "tasks")["data"]] == ["A"])
