@@ -20,6 +20,7 @@ from mcp_types.version import LATEST_MODERN_VERSION
 from pydantic import BaseModel
 
 from kyros_collab_server.kernel.errors import Unauthenticated
+from kyros_collab_server.mcp_face.bridge_forwards import Forwards
 from kyros_collab_server.mcp_face.caller import client_name
 from kyros_collab_server.mcp_face.keeper import LeaseKeeper
 from kyros_collab_server.mcp_face.pipes import serve_pipes
@@ -125,7 +126,7 @@ class Bridge:
     def server(self, version: str) -> Server[Any]:
         """The server that the host sees: it forwards, and knows nothing itself."""
         with no_root_log_lines():
-            return Server(
+            server = Server[Any](
                 "kyros",
                 version=version,
                 title="Kyros",
@@ -139,6 +140,10 @@ class Bridge:
                 on_call_tool=self._call_tool,
                 on_read_resource=self._read_resource,
             )
+        Forwards(server, self._client_of, lambda: self.group)
+        if self._discovered and self._discovered.capabilities.extensions:
+            server.extensions.update(self._discovered.capabilities.extensions)
+        return server
 
     def _list(
         self, request: Callable[..., Any], result: type[R]
@@ -176,7 +181,7 @@ class Bridge:
     async def _forwarded(
         self, message: ServerRequestContext[Any, Any], asked: Any, result: type[R]
     ) -> R:
-        client = await self._client_for(client_name(message) or "kyros-stdio")
+        client = await self._client_of(message)
         return await client.session.send_request(asked, result)
 
     async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
@@ -193,6 +198,10 @@ class Bridge:
             log.warning("server_not_asked", extra={"tool": name, "code": error.code})
             return None
         return None if answer.is_error else answer.structured_content
+
+    async def _client_of(self, message: ServerRequestContext[Any, Any]) -> Client:
+        """The connection under the name of the host's client."""
+        return await self._client_for(client_name(message) or "kyros-stdio")
 
     async def _client_for(self, name: str) -> Client:
         async with self._connecting:

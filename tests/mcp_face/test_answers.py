@@ -79,7 +79,16 @@ async def test_resources_answer_the_same_as_the_tools(product: Product, era: str
         assert json.loads(await read("kyros://leases")) == {"leases": []}
         assert json.loads(await read("kyros://agents"))["agents"][0]["name"] == "ana"
         assert json.loads(await read("kyros://inbox"))["unread"] == 0
-        for unknown in ("kyros://tasks/T-9", "kyros://nope", "kyros://tasks?limti=1"):
+        whole = await read("kyros://log")
+        assert "ana" in whole
+        assert "#1" in whole
+        assert await read("kyros://log?after=1&before=3") != whole
+        for unknown in (
+            "kyros://log?after=x",
+            "kyros://tasks/T-9",
+            "kyros://nope",
+            "kyros://tasks?limti=1",
+        ):
             with pytest.raises(MCPError) as absent:
                 await ana.session.read_resource(unknown)
             assert absent.value.code == -32602

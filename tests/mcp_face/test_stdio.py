@@ -35,7 +35,11 @@ Environment = dict[str, str]
 
 @asynccontextmanager
 async def started(
-    environment: Environment, mode: str = MODERN, *arguments: str, **settings: str
+    environment: Environment,
+    mode: str = MODERN,
+    *arguments: str,
+    message: Any = None,
+    **settings: str,
 ) -> AsyncIterator[Client]:
     """A client that has started `kyros stdio` for itself."""
     env = {**environment, **{f"KYROS_{name.upper()}": value for name, value in settings.items()}}
@@ -44,7 +48,9 @@ async def started(
     )
     info = Implementation(name="tester", version="1")
     with anyio.fail_after(60):
-        async with Client(stdio_client(process), mode=mode, client_info=info) as client:
+        async with Client(
+            stdio_client(process), mode=mode, client_info=info, message_handler=message
+        ) as client:
             yield client
 
 

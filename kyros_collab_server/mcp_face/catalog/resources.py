@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kyros_collab_server.features.agents import service as agents
 from kyros_collab_server.features.agents.model import ListAgents
 from kyros_collab_server.features.events import service as events
+from kyros_collab_server.features.events.model import Seq, Summarise
 from kyros_collab_server.features.leases import service as leases
 from kyros_collab_server.features.leases.model import ListLeases
 from kyros_collab_server.features.messages import service as messages
@@ -34,7 +35,7 @@ from kyros_collab_server.mcp_face.catalog.events import WaitCall, wait
 from kyros_collab_server.mcp_face.catalog.messages import inbox_reply
 from kyros_collab_server.mcp_face.catalog.task_views import ROW, revision_answer, task_answer
 from kyros_collab_server.mcp_face.toolbox import Call
-from kyros_collab_server.mcp_face.wording import fields, visible
+from kyros_collab_server.mcp_face.wording import MAX_TEXT, fields, visible
 
 Variables = dict[str, str]
 Read = Callable[[Call, Variables], Awaitable[str | bytes]]
@@ -146,6 +147,30 @@ async def read_events(call: Call, variables: Variables) -> str:
     return compact(reply.structured)
 
 
+class LogVariables(BaseModel):
+    """Which part of the log: after one seq, before another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: Seq | None = None
+    before: Seq | None = None
+
+
+async def read_log(call: Call, variables: Variables) -> str:
+    """What happened as Markdown, each statement with the seqs that it tells of."""
+    part: LogVariables = command_from(LogVariables, dict(variables))
+    command = Summarise(
+        begin=None if part.after is None else str(part.after + 1),
+        end=None if part.before is None else str(max(part.before - 1, 0)),
+    )
+    told = await call.perform(events.summary, command)
+    text = visible(told.markdown)
+    if len(text) > MAX_TEXT:
+        whole = text[: MAX_TEXT - 200].rpartition("\n")[0]
+        text = f"{whole}\n\n… more: kyros://log?after=<seq>&before=<seq> for a part"
+    return text
+
+
 async def read_leases(call: Call, variables: Variables) -> str:  # noqa: ARG001
     """The held leases as JSON."""
     held = await call.perform(leases.list_leases, ListLeases())
@@ -221,6 +246,22 @@ RESOURCES = (
         "Events after a cursor.",
         read_events,
         (events.read,),
+    ),
+    ResourceSpec(
+        "kyros://log",
+        "log",
+        "What happened, in words, with the seqs of the log that say so.",
+        read_log,
+        (events.summary,),
+        "text/markdown",
+    ),
+    ResourceSpec(
+        "kyros://log{?after,before}",
+        "log_part",
+        "What happened between two seqs, in words.",
+        read_log,
+        (events.summary,),
+        "text/markdown",
     ),
     ResourceSpec("kyros://leases", "leases", "Who holds what.", read_leases, (leases.list_leases,)),
     ResourceSpec("kyros://agents", "agents", "Who works here.", read_agents, (agents.list_agents,)),
