@@ -68,7 +68,7 @@ def test_a_misspelt_command_is_told_the_nearest(kyros: Kyros) -> None:
     assert "kyros task?" in kyros("tsk").err
 
 
-@pytest.mark.parametrize("words", [["worker"], ["job", "list"], ["guard"], ["verify"]])
+@pytest.mark.parametrize("words", [["worker"], ["job", "list"], ["schedule"], ["login"]])
 def test_a_command_of_a_later_version_says_so(kyros: Kyros, words: list[str]) -> None:
     said = kyros(*words, "--json")
     assert said.code == 2

@@ -79,3 +79,12 @@ def test_who_cannot_call_exits_four_and_who_cannot_reach_exits_seven(
     away = kyros("task", "list", "--url", "http://127.0.0.1:9", "--json")
     assert (away.code, away.json["error"]["code"]) == (7, "unreachable")
     assert kyros("task", "list", "--url", "not a url").code in (2, 7)
+
+
+def test_a_summary_is_told_and_kept_by_a_server(remote: Kyros) -> None:
+    assert remote("task", "new", "One", "--id", "S1").code == 0
+    said = remote("events", "summary", "--since", "1h")
+    assert "- **S1** “One”: created by" in said.out
+    kept = remote("events", "summary", "--append", "--json").items[0]
+    tail = remote("events", "tail", "--since", "0", "--no-follow", "--type", "log_appended")
+    assert [row[0] for row in tail.rows] == [str(kept["appended_seq"])]
