@@ -91,22 +91,10 @@ a lease's past and its waiters can be read
   features/leases/test_past.py
     test_each_hold_is_told_from_its_grant_to_its_end
     test_a_lease_names_who_waits_for_it_first_come_first
-signed checkpoints stand beside the log, and verify names what was altered or removed
-  store/test_checkpoints.py
-    test_every_thousandth_event_is_signed_without_waiting
-    test_nothing_updates_or_deletes_a_checkpoint
-  features/events/test_verifying.py
-    test_one_flipped_bit_is_named_with_its_seq
-    test_checkpoints_show_a_cut_tail_and_a_full_rewrite
 the human log and the counts of a range come from the log
   features/events/test_statistics.py
     test_buckets_share_the_events_of_a_range_among_them
     test_what_is_written_into_the_human_log_is_read_back_in_order
-a summary of a range cites its seqs, without any model, and can join the human log
-  features/events/test_summaries.py
-    test_a_summary_tells_what_became_of_tasks_and_cites_every_event
-    test_what_others_wrote_stays_one_quoted_line_and_is_no_markup
-  features/events/test_service.py::test_an_appended_summary_is_an_entry_of_the_human_log
 a late result is kept beside the task and overwrites nothing
   features/tasks/test_past.py::test_whoever_lost_a_task_may_keep_its_output_beside_it
 every queued task can say why it waits

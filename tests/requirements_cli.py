@@ -1,7 +1,19 @@
-"""What product.md promises of the command line, as `requirements.py` has it of the core."""
+"""What product.md promises of proofs and of the command line, as `requirements.py` has it of the core."""
 
 CLI = """
 # product.md §3 and console.md §6
+signed checkpoints stand beside the log, and verify names what was altered or removed
+  store/test_checkpoints.py
+    test_every_thousandth_event_is_signed_without_waiting
+    test_nothing_updates_or_deletes_a_checkpoint
+  features/events/test_verifying.py
+    test_one_flipped_bit_is_named_with_its_seq
+    test_checkpoints_show_a_cut_tail_and_a_full_rewrite
+a summary of a range cites its seqs, without any model, and can join the human log
+  features/events/test_summaries.py
+    test_a_summary_tells_what_became_of_tasks_and_cites_every_event
+    test_what_others_wrote_stays_one_quoted_line_and_is_no_markup
+  features/events/test_service.py::test_an_appended_summary_is_an_entry_of_the_human_log
 verify names the first seq that differs, of a store or of an exported file without one
   cli/test_verify.py
     test_an_exported_file_is_walked_without_a_store_and_the_first_difference_named
