@@ -12,6 +12,7 @@ from starlette.requests import Request
 from kyros_collab_server.kernel.errors import Invalid
 from kyros_collab_server.kernel.principal import Scope
 from kyros_collab_server.mcp_face.caller import CALLER
+from kyros_collab_server.mcp_face.reserved import RESERVED
 from kyros_collab_server.mcp_face.tool_errors import protocol_error
 from kyros_collab_server.mcp_face.toolbox import ToolSpec
 from kyros_collab_server.settings import Settings
@@ -43,6 +44,11 @@ class Listing:
             spec.name: spec
             for spec in specs
             if spec.name not in excluded and (spec.read_only or not settings.read_only)
+        }
+        self.reserved = {
+            name: hints
+            for name, hints in RESERVED.items()
+            if name not in excluded and ("R" in hints or not settings.read_only)
         }
         self._default = Shape(toolsets_of(settings.toolsets), settings.read_only, False)
         self._page = lru_cache(maxsize=64)(self._build)
@@ -82,7 +88,12 @@ class Listing:
         return self._page(shape, principal.scopes)
 
     def knows(self, name: Any, message: ServerRequestContext[Any, Any]) -> bool:
-        """True when there is such a tool for this message."""
+        """True when there is such a tool for this message, if only to be refused."""
+        if not isinstance(name, str):
+            return False
+        if name in self.reserved:
+            closed = message.request is not None and _asks_for_reading_only(message.request)
+            return not closed or "R" in self.reserved[name]
         return name in self._more or self.find(name, message) is not None
 
     def _build(self, shape: Shape, scopes: frozenset[Scope]) -> ListToolsResult:

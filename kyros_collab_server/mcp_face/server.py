@@ -40,6 +40,7 @@ from kyros_collab_server.mcp_face.listening import Listening
 from kyros_collab_server.mcp_face.listing import Listing
 from kyros_collab_server.mcp_face.prompts import PROMPTS, Prompts
 from kyros_collab_server.mcp_face.reading import Reading
+from kyros_collab_server.mcp_face.reserved import ReservedTool
 from kyros_collab_server.mcp_face.subscriptions import Subscriptions
 from kyros_collab_server.mcp_face.toolbox import KyrosTool, ToolSpec
 from kyros_collab_server.settings import Settings
@@ -109,6 +110,7 @@ def new_face(
         instructions=instructions(),
         tools=[
             *(KyrosTool.of(spec, kyros) for spec in listing.offered.values()),
+            *(ReservedTool.of(name) for name in listing.reserved),
             *fixtures.tools,
         ],
         middleware=[FrontDesk(listing, callers)],

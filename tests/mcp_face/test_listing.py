@@ -10,6 +10,7 @@ from mcp_types import ListToolsResult
 
 from kyros_collab_server.kernel.principal import ROLE_SCOPES, Role
 from kyros_collab_server.mcp_face.listing import TOOLSETS, Listing, Shape
+from kyros_collab_server.mcp_face.reserved import RESERVED
 from kyros_collab_server.mcp_face.server import CATALOG, instructions
 from kyros_collab_server.settings import Settings
 from tests.mcp_face.conftest import (
@@ -230,6 +231,27 @@ async def test_what_the_operator_takes_away_no_client_gets_back(settings: Settin
         assert names == {name for name, hints in HINTS.items() if "R" in hints}
         with pytest.raises(MCPError):
             await client.call_tool("task_create", {"tasks": [{"title": "x"}]})
+
+
+async def test_the_names_of_jobs_are_reserved(product: Product, era: str) -> None:
+    token = await product.key("ana")
+    async with product.client(token, era, path="/mcp/x/jobs") as client:
+        assert (await client.list_tools()).tools == []
+        for name in RESERVED:
+            refused = await client.session.call_tool(name, {"title": "x"})
+            problem = problem_of(refused)
+            assert (problem["code"], problem["status"]) == ("not_available", 501)
+            assert problem["feature"] == name
+    async with product.client(token, era, path="/mcp/readonly") as client:
+        assert problem_of(await client.session.call_tool("job_get", {}))["code"] == "not_available"
+        with pytest.raises(MCPError) as unknown:
+            await client.session.call_tool("job_submit", {})
+        assert unknown.value.code == -32602
+
+
+def test_all_tools_of_the_default_roles_fit_their_budget() -> None:
+    assert compact({"tools": shown(*TOOLSETS)}) <= 16_384
+    assert len(shown(*TOOLSETS)) + len(RESERVED) <= 25
 
 
 async def test_output_schemas_are_shown_to_those_who_ask(product: Product) -> None:

@@ -9,20 +9,16 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.client.subscriptions import ResourceUpdated, SubscriptionLost
+from mcp.client.subscriptions import ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from mcp_types import ResourceUpdatedNotification
 
-import kyros_collab_server.mcp_face.endpoint as endpoint
-import kyros_collab_server.mcp_face.listening as listening
 from kyros_collab_server.features.identity import service as identity
-from kyros_collab_server.features.identity.model import CreateWorkspace, ListKeys, RevokeKey
+from kyros_collab_server.features.identity.model import CreateWorkspace
 from kyros_collab_server.kernel.principal import Role
 from kyros_collab_server.mcp_face.subscriptions import MAX_URIS, STREAMS_PER_PRINCIPAL
 from kyros_collab_server.settings import Settings
 from tests.mcp_face.conftest import (
-    HANDSHAKE,
-    INITIALIZE,
     MODERN,
     WAIT,
     Product,
@@ -253,59 +249,6 @@ async def test_a_stateless_handshake_has_no_subscriptions(settings: Settings) ->
         with pytest.raises(MCPError) as refused:
             await client.subscribe_resource("kyros://board")
         assert refused.value.code == -32601
-
-
-async def revoked(product: Product, name: str) -> None:
-    admin = await product.caller(product.token)
-    keys = await product.kyros.perform(identity.list_keys, ListKeys(), actor=admin)
-    (key,) = (key for key in keys.data if key.name == name)
-    await product.kyros.perform(identity.revoke_key, RevokeKey(id=key.id), actor=admin)
-
-
-async def test_the_streams_of_a_revoked_key_end(
-    product: Product, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listening, "RECHECK_SECONDS", 0.05)
-    ana = await product.key("ana")
-    async with (
-        product.client(ana) as client,
-        client.listen(resource_subscriptions=["kyros://board"]) as stream,
-    ):
-        await revoked(product, "ana")
-        with anyio.fail_after(WAIT):
-            assert [change async for change in stream] == []
-
-
-async def test_the_standing_stream_of_a_revoked_key_ends(
-    product: Product, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(endpoint, "RECHECK_SECONDS", 0.05)
-    ana = await product.key("ana")
-    async with product.raw(ana, **HANDSHAKE) as http:
-        opened = await http.post("/mcp", json=INITIALIZE)
-        session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
-        async with http.stream("GET", "/mcp", headers=session) as standing:
-            assert standing.status_code == 200
-            await revoked(product, "ana")
-            with anyio.fail_after(WAIT):
-                assert [piece async for piece in standing.aiter_bytes()] == []
-
-
-async def test_a_server_that_goes_ends_its_streams_gracefully(settings: Settings) -> None:
-    async with AsyncExitStack() as stack:
-        async with serving(settings) as product:
-            ana = await product.key("ana")
-            client = await stack.enter_async_context(product.client(ana))
-            stream = await stack.enter_async_context(
-                client.listen(resource_subscriptions=["kyros://board"])
-            )
-            started = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - started < 1
-        try:
-            with anyio.fail_after(WAIT):
-                assert [change async for change in stream] == []
-        except SubscriptionLost:
-            pytest.fail("the stream ended without its last frame")
 
 
 async def test_a_change_made_by_another_process_is_told(settings: Settings, era: str) -> None:
