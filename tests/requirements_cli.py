@@ -1,4 +1,4 @@
-"""What product.md promises of proofs and of the command line, as `requirements.py` has it of the core."""
+"""What product.md promises of proofs and the command line; see `requirements.py`."""
 
 CLI = """
 # product.md §3 and console.md §6
