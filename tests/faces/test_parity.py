@@ -15,7 +15,10 @@ from tests.mcp_face.conftest import Product, bearer, problem_of
 FEATURES = ("events", "identity", "agents", "messages", "leases", "tasks")
 REST = "http_api/routes"
 MCP = "kyros_collab_server/mcp_face/catalog"
-NOT_ON_REST = {"tasks.board": "a glance for models; /collab/state gives the whole"}
+NOT_ON_REST = {
+    "tasks.board": "a glance for models; /collab/state gives the whole",
+    "leases.read_lease": "GET of a lease also tells who waits for it",
+}
 """Operations that REST leaves out, each with its reason."""
 NOT_ON_MCP = {
     "identity.whoami": "the tool whoami answers from the caller itself",
@@ -33,6 +36,18 @@ NOT_ON_MCP = {
     "leases.renew_one": "lease_renew takes ids",
     "leases.read_lease": "lease_list tells of all",
     "tasks.list_all": "task_list pages",
+    "agents.agents_at": "the past of the board is for people; kyros://log tells it in words",
+    "leases.leases_at": "the past of the board is for people; kyros://log tells it in words",
+    "tasks.tasks_at": "the past of the board is for people; a task has its history",
+    "leases.holds": "who held what in a range is for charts",
+    "leases.read_queue": "lease_held tells the place in the line",
+    "events.stats": "counts over time are for charts",
+    "events.checkpoints": "proofs of the log are checked by kyros verify",
+    "events.human_log": "people keep it; kyros://log tells the same events in words",
+    "events.append_log": "people keep it; an agent appends an event",
+    "events.append_summary": "people keep it; an agent appends an event",
+    "tasks.late_results": "task_get with view=full tells them",
+    "tasks.why_waiting": "task_get with view=full tells it",
 }
 """Operations that the agents' face leaves out, each with its reason."""
 
