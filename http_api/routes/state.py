@@ -21,24 +21,16 @@ from kyros_collab_server.features.leases.model import (
     PastLeases,
 )
 from kyros_collab_server.features.tasks import service as tasks
-from kyros_collab_server.features.tasks.model import ListAllTasks, Task, TaskList
+from kyros_collab_server.features.tasks.model import (
+    ListAllTasks,
+    Priority,
+    Task,
+    TaskList,
+    TaskStatus,
+)
 from kyros_collab_server.kernel.operation import Operation
 
 Kind = Literal["tasks", "locks", "agents", "logs"]
-CARD = {
-    "id",
-    "title",
-    "status",
-    "priority",
-    "labels",
-    "assignee",
-    "lock_id",
-    "depends_on",
-    "needs_attention",
-    "updated_at",
-    "version",
-    "etag",
-}
 READS: dict[str, tuple[Operation[Any, Any], BaseModel]] = {
     "tasks": (tasks.list_all, ListAllTasks()),
     "locks": (leases.list_leases, ListLeases()),
@@ -63,12 +55,36 @@ class StateQuery(BaseModel):
     at: Moment | None = None
 
 
+class TaskCard(BaseModel):
+    """What a card on a board shows of its task."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    title: str
+    status: TaskStatus
+    priority: Priority
+    labels: list[str]
+    assignee: str | None
+    lock_id: str | None
+    depends_on: list[str]
+    needs_attention: bool
+    updated_at: str
+    version: int
+    etag: str
+    done_items: int
+    items: int
+
+
+CARD = frozenset(TaskCard.model_fields) - {"done_items", "items"}
+
+
 class State(BaseModel):
     """Everything of one kind, and the tag of the whole."""
 
     model_config = ConfigDict(frozen=True)
 
-    data: list[Task] | list[Lease] | list[PastLease] | list[Agent]
+    data: list[Task] | list[TaskCard] | list[Lease] | list[PastLease] | list[Agent]
     etag: str
 
 
@@ -123,7 +139,7 @@ def _encoded(state: BaseModel, etag: str, view: str) -> bytes:
         return state.model_copy(update={"etag": etag}).model_dump_json().encode()
     cards: list[Mapping[str, Any]] = [
         {
-            **task.model_dump(mode="json", include=CARD),
+            **task.model_dump(mode="json", include=set(CARD)),
             "done_items": sum(item.done for item in task.definition_of_done),
             "items": len(task.definition_of_done),
         }
