@@ -1,6 +1,7 @@
 """How clients of both eras listen: `subscriptions/listen`, and `resources/subscribe`."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -35,6 +36,8 @@ from kyros_collab_server.mcp_face.caller import CALLER, Caller
 from kyros_collab_server.mcp_face.reading import Reading
 from kyros_collab_server.mcp_face.subscriptions import MAX_URIS, Stream, Subscriptions
 from kyros_collab_server.mcp_face.tool_errors import protocol_error
+
+log = logging.getLogger(__name__)
 
 RECHECK_SECONDS = 60.0
 """A stream whose caller's credentials are not valid any more ends within this time."""
@@ -81,6 +84,8 @@ class Listening:
                     await _sent(message, event_to_notification(change, meta))
         except TooManyStreams as refusal:
             raise protocol_error(refusal, caller.principal.request_id) from None
+        except TimeoutError:
+            log.info("listener_cut", extra={"agent": caller.principal.agent})
         return SubscriptionsListenResult(_meta=meta)
 
     async def subscribe(
@@ -149,7 +154,7 @@ class Listening:
         return wanted
 
 
-async def changes(stream: Stream, caller: Caller) -> Any:
+async def changes(stream: Stream, caller: Caller) -> AsyncIterator[ServerEvent]:
     """Every change, until the stream is closed or the caller's credentials are not valid."""
     checked = anyio.current_time()
     while True:
