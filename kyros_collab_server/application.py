@@ -15,6 +15,7 @@ from kyros_collab_server.features.identity import service as identity
 from kyros_collab_server.features.leases import upkeep
 from kyros_collab_server.kernel.errors import (
     InProgress,
+    Kind,
     KyrosError,
     StoreConflict,
 )
@@ -38,6 +39,8 @@ T = TypeVar("T")
 
 TOUCHED_SECONDS = 1.0
 """An agent's liveness is looked after by at most one call in this time, per process."""
+READS_WAIT_SECONDS = 0.25
+"""How long a read waits for its caller's liveness to be written, once a second at most."""
 CONFLICT_RETRIES = 3
 LOOK_AGAIN_SECONDS = 5.0
 """A waiting call looks again at least this often: some work gets ready by time alone."""
@@ -159,8 +162,7 @@ class Kyros:
         touch = self._touch(actor, op)
         if op.read:
             if touch is not None:
-                await self._store.write(actor, touch)
-                self._note_touch(actor, op)
+                await self._touched_by_read(actor, op, touch)
             read: Answer[R] = await self._store.read(actor, reading(op, command))
             return read
         unit = writing(op, command, key)
@@ -171,6 +173,23 @@ class Kyros:
         if op is identity.revoke_key:
             self._admission.forget()
         return answer
+
+    async def _touched_by_read(
+        self, actor: Principal, op: Operation[Any, Any], touch: Unit
+    ) -> None:
+        """The caller is known and lives; a store that does not take writes stops no read."""
+        writing = asyncio.ensure_future(self._store.write(actor, touch))
+        done, _ = await asyncio.wait({writing}, timeout=READS_WAIT_SECONDS)
+        if not done:
+            writing.add_done_callback(_look_at)
+            return
+        try:
+            writing.result()
+        except KyrosError as refusal:
+            if refusal.kind is not Kind.UNAVAILABLE:
+                raise
+            return
+        self._note_touch(actor, op)
 
     async def _retried(
         self, op: Operation[C, R], actor: Principal, key: str | None, units: tuple[Unit, ...]

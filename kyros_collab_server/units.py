@@ -44,13 +44,17 @@ class Answer(Generic[R]):
 
 def progress(work: Any) -> None:
     """The calling agent is known, lives, and gets on; its leases are renewed when due."""
-    agents.seen(work)
-    holding.renew_due(work)
+    _known(work, active=True)
 
 
 def liveness(work: Any) -> None:
     """The calling agent is known and lives; its leases are renewed when due."""
-    agents.seen(work, active=False)
+    _known(work, active=False)
+
+
+def _known(work: Any, *, active: bool) -> None:
+    if agents.seen(work, active=active):
+        holding.end_all(work)
     holding.renew_due(work)
 
 

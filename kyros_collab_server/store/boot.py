@@ -22,7 +22,8 @@ SELECT max(coalesce((SELECT max(t) FROM events), 0),
 coalesce((SELECT max(heartbeat_t) FROM leases), 0))
 """
 EXTEND_LEASES = """
-UPDATE leases SET heartbeat_t = :now, expires_t = :now + ttl_ms WHERE ended IS NULL
+UPDATE leases SET heartbeat_t = :now, expires_t = :now + ttl_ms
+WHERE ended IS NULL AND expires_t >= :since
 """
 
 
@@ -84,14 +85,16 @@ def settle_boot(db: Db, clock: Clock) -> int:
     offset_ms = now - clock.steady_ms() if row is not None or now > 1 else 0
     db.run(SET_META, {"name": "boot_id", "value": this_boot})
     db.run(SET_META, {"name": "clock_offset_ms", "value": str(offset_ms)})
-    db.run(EXTEND_LEASES, {"now": clock.steady_ms() + offset_ms})
+    db.run(EXTEND_LEASES, {"now": clock.steady_ms() + offset_ms, "since": now - 1})
     return offset_ms
 
 
 TIMELINE = """
 SELECT (SELECT system_identifier FROM pg_control_system()) || ':' ||
-(SELECT timeline_id FROM pg_control_checkpoint())
+substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
 """
+"""The control file still names the old timeline until the first checkpoint after a promotion."""
+ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('kyros:timeline', 0))"
 STEADY = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
@@ -101,6 +104,7 @@ def settle_timeline(db: Db, shared: Shared | None = None) -> None:
     What was acknowledged on the old one may be missing on this one, so readers start anew, and
     every live lease gets one full TTL.
     """
+    db.run(ALONE)
     row = db.one(TIMELINE)
     this = str(row[0]) if row else ""
     known = db.one(META, {"name": "timeline"})
@@ -108,7 +112,7 @@ def settle_timeline(db: Db, shared: Shared | None = None) -> None:
         db.run(SET_META, {"name": "timeline", "value": this})
     if known is not None and known[0] != this:
         now = db.one(STEADY)
-        db.run(EXTEND_LEASES, {"now": int(now[0]) if now else 0})
+        db.run(EXTEND_LEASES, {"now": int(now[0]) if now else 0, "since": 0})
         db.run(SET_META, {"name": "epoch", "value": secrets.token_hex(8)})
     epoch = db.one(META, {"name": "epoch"})
     if shared is not None and epoch is not None:

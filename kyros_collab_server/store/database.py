@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from kyros_collab_server.features.events.ports import Delivery, LateResults, Signer
 from kyros_collab_server.features.leases.ports import LeaseEnded
-from kyros_collab_server.kernel.errors import KyrosError
+from kyros_collab_server.kernel.errors import Invalid, KyrosError
 from kyros_collab_server.kernel.paging import CursorSeal
 from kyros_collab_server.kernel.principal import Principal
 from kyros_collab_server.kernel.time import Clock, SystemClock
@@ -166,7 +166,14 @@ def open_database(
     if options.sqlite_path is not None:
         options.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
         engine.check_sqlite(options.sqlite_path)
-    if revision.current(options.sqlite_path, options.database_url) != revision.NEWEST:
+    at = revision.current(options.sqlite_path, options.database_url)
+    if at is not None and at > revision.NEWEST:
+        raise Invalid(
+            "store",
+            f"stands at revision {at}, beyond this release's {revision.NEWEST}",
+            fix="Start the newer release, or restore a backup made before it.",
+        )
+    if at != revision.NEWEST:
         from kyros_collab_server.store import migrate  # noqa: PLC0415 - see `revision`
 
         migrate.upgrade(options.sqlite_path, options.database_url)

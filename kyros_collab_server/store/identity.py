@@ -87,10 +87,13 @@ _INSERT = (
     f"INSERT INTO api_keys ({', '.join(_COLUMNS)}) "
     f"VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
 )
-_UPDATE = (
-    "UPDATE api_keys SET revoked_at = :revoked_at, last_used_at = :last_used_at, "
-    "last_used_wall_ms = :last_used_wall_ms WHERE id = :id"
-)
+_REVOKE = """
+UPDATE api_keys SET revoked_at = :revoked_at WHERE id = :id AND revoked_at IS NULL
+"""
+_USED = """
+UPDATE api_keys SET last_used_at = :last_used_at, last_used_wall_ms = :last_used_wall_ms
+WHERE id = :id
+"""
 _LIVES = """
 SELECT 1 FROM api_keys WHERE principal = :principal AND revoked_at IS NULL
 AND (expires_wall_ms IS NULL OR expires_wall_ms > :wall_ms) LIMIT 1
@@ -112,9 +115,13 @@ class SqlKeys:
         """The key is stored."""
         self._db.run(_INSERT, _params(record))
 
-    def save(self, record: KeyRecord) -> None:
-        """What may change of the key is stored."""
-        self._db.run(_UPDATE, _params(record))
+    def save_use(self, record: KeyRecord) -> None:
+        """When the key was used last is stored, and nothing else of it."""
+        self._db.run(_USED, _params(record))
+
+    def revoke(self, record: KeyRecord) -> None:
+        """The key is revoked for good, whoever writes it at the same time."""
+        self._db.run(_REVOKE, _params(record))
 
     def all(self) -> list[KeyRecord]:
         """Every key, newest first."""

@@ -205,9 +205,6 @@ class Lane:
             committed = None
 
     def _answer(self, jobs: list[Job], committed: Committed | None) -> None:
-        if committed is not None:
-            self._failpoint("before_notify")
-            self._committed(committed)
         for job in jobs:
             if job.future.done():
                 continue
@@ -215,6 +212,9 @@ class Lane:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.answer)
+        if committed is not None:
+            self._failpoint("before_notify")
+            self._committed(committed)
 
     def _watching(self) -> None:
         """While the lane waits for the write lock, answer those who have waited too long."""

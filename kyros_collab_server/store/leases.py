@@ -107,6 +107,7 @@ class SqlLeases:
         self._work = work
         self._db = work.db
         self._here = {"workspace": work.workspace}
+        self._paths: list[LeaseRecord] | None = None
 
     def get(self, lock_id: str) -> LeaseRecord | None:
         """The lease of this id, ended ones included, or None."""
@@ -118,8 +119,10 @@ class SqlLeases:
         return self._all(HELD_ON, resource=resource)
 
     def held_paths(self) -> list[LeaseRecord]:
-        """Held leases on paths."""
-        return self._all(HELD_PATHS)
+        """Held leases on paths; read once for each operation that changes none of them."""
+        if self._paths is None:
+            self._paths = self._all(HELD_PATHS)
+        return list(self._paths)
 
     def held_by(self, holder: str) -> list[LeaseRecord]:
         """Held leases of a holder, in order of grant."""
@@ -179,6 +182,7 @@ class SqlLeases:
         params["is_path"] = int(lease.resource.startswith(PATH))
         params["expires_t"] = lease.heartbeat_t + lease.ttl_ms
         self._db.run(statement, {**self._here, **params})
+        self._paths = None
         self._work.batch.touch(self._work.workspace, "locks")
 
 

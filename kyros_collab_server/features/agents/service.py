@@ -24,10 +24,12 @@ from kyros_collab_server.kernel.operation import operation
 from kyros_collab_server.kernel.principal import Scope
 
 
-def seen(work: AgentWork, *, active: bool = True) -> None:
+def seen(work: AgentWork, *, active: bool = True) -> bool:
     """The calling agent is registered under its principal, and `last_seen` is right to 5 s.
 
     `active` says that the call does more than to renew leases: progress, apart from liveness.
+    True when the name went over from a principal that is no more: what it held is not the
+    caller's.
 
     Raises:
         AgentNameTaken: another principal, one that still lives, uses the name.
@@ -37,23 +39,25 @@ def seen(work: AgentWork, *, active: bool = True) -> None:
         raise NotFound("workspace")
     name = work.principal.agent
     if name is None:
-        return
+        return False
     record = work.agents.get(name)
     if record is None:
         _enter(work, name)
-        return
+        return False
+    adopted = record.principal not in ("", work.principal.id)
     if record.principal != work.principal.id:
         if work.keys.principal_lives(record.principal, work.wall_ms):
             raise AgentNameTaken(name)
         record = replace(record, principal=work.principal.id)
     elif not rules.seen_is_due(record, work.now, active):
-        return
+        return False
     agent = record.agent.model_copy(update={"last_seen": work.ts})
     active_t = work.now if active else record.active_t
     record = replace(record, agent=agent, seen_t=work.now, active_t=active_t)
     work.agents.save(record)
     if work.principal.client is not None:
         change(work, record, client=work.principal.client)
+    return adopted
 
 
 def _enter(work: AgentWork, name: str) -> AgentRecord:

@@ -127,7 +127,7 @@ def revoke_key(work: IdentityWork, command: RevokeKey) -> Key:
         raise NotFound("key")
     if record.revoked_at is None:
         record = replace(record, revoked_at=work.ts)
-        work.keys.save(record)
+        work.keys.revoke(record)
         work.events.append(EventName.KEY_REVOKED, f"key:{record.id}", {"name": record.name})
     return _published(record)
 
@@ -155,7 +155,7 @@ def used(work: IdentityWork, key_id: str) -> None:
     """`last_used_at` of the key is right to the minute."""
     record = work.keys.get(key_id)
     if record is not None and use_is_due(work, record):
-        work.keys.save(replace(record, last_used_at=work.ts, last_used_wall_ms=work.wall_ms))
+        work.keys.save_use(replace(record, last_used_at=work.ts, last_used_wall_ms=work.wall_ms))
 
 
 @operation(read=True)

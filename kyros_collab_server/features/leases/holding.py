@@ -9,6 +9,7 @@ from kyros_collab_server.features.leases import rules
 from kyros_collab_server.features.leases.errors import LeaseHeld
 from kyros_collab_server.features.leases.model import (
     MAX_LEASES_PER_HOLDER,
+    Lease,
     LeaseMode,
     LeaseState,
     LostLease,
@@ -192,6 +193,29 @@ def renew_due(work: LeaseWork) -> None:
     for lease in work.leases.held_by(work.actor):
         if rules.is_live(lease, work.now) and rules.renewal_is_due(lease, work.now):
             beat(work, lease)
+
+
+def end_all(work: LeaseWork) -> None:
+    """Nothing that was held under the caller's name is held any more."""
+    for lease in work.leases.held_by(work.actor):
+        current = work.leases.get(lease.lock_id)
+        if current is not None and current.ended is None:
+            end(work, current, LeaseState.RECLAIMED)
+
+
+def granted_just_now(work: LeaseWork, shown: Sequence[Lease]) -> list[LeaseRecord]:
+    """Of these answered leases, those that are live and that nothing has renewed since the grant.
+
+    A lease that was held before, or that a repeated call has found meanwhile, is not among them.
+    """
+    found = [work.leases.get(one.lock_id) for one in shown if one.acquired_at == one.heartbeat_at]
+    return [
+        lease
+        for lease in found
+        if lease is not None
+        and rules.is_live(lease, work.now)
+        and lease.heartbeat_t == lease.acquired_t
+    ]
 
 
 def fence(

@@ -51,10 +51,8 @@ def _last_try(command: AcquireLease) -> AcquireLease:
 
 
 def _take_back(work: LeaseWork, answer: Leases) -> None:
-    for shown in answer.leases:
-        lease = work.leases.get(shown.lock_id)
-        if lease is not None and rules.is_live(lease, work.now):
-            holding.end(work, lease, LeaseState.RELEASED)
+    for lease in holding.granted_just_now(work, answer.leases):
+        holding.end(work, lease, LeaseState.RELEASED)
 
 
 @operation(

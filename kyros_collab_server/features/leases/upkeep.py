@@ -53,7 +53,9 @@ def _quiet_changes(work: LeaseWork) -> list[tuple[LeaseRecord, bool]]:
 
 
 def sweep_is_due(work: LeaseWork) -> bool:
-    """True when a lease is stale, or a quiet flag or an agent's status is not what it should be."""
+    """True when a lease or a waiter is past its time, or a flag or a status is wrong."""
+    if any(not rules.still_waits(waiter, work.now) for waiter in work.waiters.all()):
+        return True
     return bool(work.leases.stale(work.now, 1) or _status_changes(work) or _quiet_changes(work))
 
 

@@ -1,6 +1,6 @@
 """Dependencies at work: what closing, reopening and rewiring a task does to the others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from kyros_collab_server.features.events.model import EventName
@@ -49,24 +49,48 @@ def _recount(work: TaskWork, dependant_id: str, closed_id: str, change: int) -> 
 
 
 def settle_chains(work: TaskWork, task_ids: Iterable[str]) -> None:
-    """The critical paths of these tasks, and of all that they wait for, are right again."""
+    """The critical paths of these tasks, and of all that they wait for, are right again.
+
+    Each task is looked at once, after every task behind it that may change as well.
+    """
+    waits_for = _ancestry(work, task_ids)
+    behind: dict[str, int] = dict.fromkeys(waits_for, 0)
+    for one in waits_for:
+        for other in waits_for[one]:
+            behind[other] += 1
+    free = [one for one, count in behind.items() if count == 0]
+    known = dict(work.tasks.chains(list(waits_for)))
+    while free:
+        one = free.pop()
+        if one in known:
+            status, length = known[one]
+            longest = _longest(work, one, known)
+            if longest != length:
+                work.tasks.set_critical_path(one, longest)
+                known[one] = (status, longest)
+        for other in waits_for[one]:
+            behind[other] -= 1
+            if behind[other] == 0:
+                free.append(other)
+
+
+def _ancestry(work: TaskWork, task_ids: Iterable[str]) -> dict[str, list[str]]:
+    """These tasks and all that they wait for, each with what it waits for itself."""
+    found: dict[str, list[str]] = {}
     layer = list(dict.fromkeys(task_ids))
     while layer:
-        known = work.tasks.chains(layer)
-        changed: list[str] = []
-        for task_id in layer:
-            if task_id not in known:
-                continue
-            length = _longest(work, task_id)
-            if length != known[task_id][1]:
-                work.tasks.set_critical_path(task_id, length)
-                changed.append(task_id)
-        above = work.tasks.dependencies(changed)
-        layer = list(dict.fromkeys(one for found in above.values() for one in found))
+        above = work.tasks.dependencies(layer)
+        for one in layer:
+            found[one] = list(above.get(one, ()))
+        layer = list(
+            dict.fromkeys(other for one in layer for other in found[one] if other not in found)
+        )
+    return found
 
 
-def _longest(work: TaskWork, task_id: str) -> int:
-    below = work.tasks.chains(work.tasks.dependants(task_id))
-    return max(
-        (1 + length for status, length in below.values() if rules.is_open(status)), default=0
-    )
+def _longest(work: TaskWork, task_id: str, known: Mapping[str, tuple[TaskStatus, int]]) -> int:
+    dependants = work.tasks.dependants(task_id)
+    others = work.tasks.chains([one for one in dependants if one not in known])
+    below = [known.get(one) or others.get(one) for one in dependants]
+    lengths = [1 + one[1] for one in below if one is not None and rules.is_open(one[0])]
+    return max(lengths, default=0)

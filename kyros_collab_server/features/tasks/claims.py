@@ -34,10 +34,8 @@ RETRY_AFTER_SECONDS = 15
 
 def abandon_claim(work: TaskWork, answer: Claim) -> None:
     """A task that was granted to a caller who had left is back in the queue."""
-    for shown in answer.leases or []:
-        lease = work.leases.get(shown.lock_id)
-        if lease is not None and lease_rules.is_live(lease, work.now):
-            holding.end(work, lease, LeaseState.RELEASED)
+    for lease in holding.granted_just_now(work, answer.leases or []):
+        holding.end(work, lease, LeaseState.RELEASED)
 
 
 def _last_try(command: ClaimTask) -> ClaimTask:

@@ -60,6 +60,8 @@ __all__ = [
     "workflow",
 ]
 
+MAX_NUMBER = 10**12
+"""The highest n of an id `T-<n>`: automatic ids count on from the highest that was given."""
 OPEN_TO_ALL = frozenset({"priority", "labels", "links"})
 """Fields that anybody may change beside another's live lease."""
 _LISTS = ("labels", "skills", "depends_on", "resources", "definition_of_done", "links")
@@ -92,6 +94,8 @@ def create(work: TaskWork, command: CreateTasks) -> CreatedTasks:
         named.append((task_id, draft))
     drafts = dict(named)
     for task_id, _ in named:
+        if (numbered(task_id) or 0) > MAX_NUMBER:
+            raise Invalid("id", "is a number beyond all others", allowed=f"T-1 … T-{MAX_NUMBER}")
         if work.tasks.get(task_id) is not None:
             raise TaskExists(task_id)
     if len(drafts) != len(named):
@@ -110,7 +114,7 @@ def create(work: TaskWork, command: CreateTasks) -> CreatedTasks:
 def numbered(task_id: str) -> int | None:
     """The n of an id `T-<n>`, None for any other id."""
     digits = task_id.removeprefix("T-")
-    if digits == task_id or not digits.isascii() or not digits.isdigit() or len(digits) > 15:
+    if digits == task_id or not digits.isascii() or not digits.isdigit():
         return None
     return int(digits)
 
