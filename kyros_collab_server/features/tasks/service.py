@@ -65,11 +65,8 @@ MAX_NUMBER = 10**12
 OPEN_TO_ALL = frozenset({"priority", "labels", "links"})
 """Fields that anybody may change beside another's live lease."""
 _LISTS = ("labels", "skills", "depends_on", "resources", "definition_of_done", "links")
-_EMPTY: dict[str, Any] = {
-    "description": "",
-    "handoff": "",
-    "role": None,
-    **{name: [] for name in _LISTS},
+_EMPTY: dict[str, Any] = {"description": "", "handoff": "", "role": None} | {
+    name: [] for name in _LISTS
 }
 """What null means in a merge patch: the field, emptied."""
 
