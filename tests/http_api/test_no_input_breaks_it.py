@@ -150,6 +150,12 @@ def test_every_operation_answers_as_documented(
     answers()
 
 
+def test_a_change_would_be_seen(running: Running) -> None:
+    before = running.head()
+    running.call("POST", "/collab/events", {"event": "note", "text": "x"})
+    assert [event["event"] for event in running.changed_since(before)] == ["note"]
+
+
 def spelled(value: Any) -> bytes:
     return json.dumps(value).encode("utf-8", "surrogatepass")
 
