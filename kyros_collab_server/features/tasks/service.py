@@ -90,8 +90,8 @@ def create(work: TaskWork, command: CreateTasks) -> CreatedTasks:
         number = max(number, numbered(task_id) or 0)
         named.append((task_id, draft))
     drafts = dict(named)
-    for task_id, _ in named:
-        if (numbered(task_id) or 0) > MAX_NUMBER:
+    for task_id, draft in named:
+        if draft.id is not None and (numbered(task_id) or 0) > MAX_NUMBER:
             raise Invalid("id", "is a number beyond all others", allowed=f"T-1 … T-{MAX_NUMBER}")
         if work.tasks.get(task_id) is not None:
             raise TaskExists(task_id)

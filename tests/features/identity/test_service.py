@@ -260,3 +260,30 @@ async def test_workspaces_are_made_and_tuned_by_an_admin(ana: Caller, boss: Call
 def test_a_key_beyond_its_bounds_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         CreateKey.model_validate(fields)
+
+
+async def test_a_use_that_is_written_late_brings_no_revoked_key_back(
+    board: Board, boss: Caller
+) -> None:
+    made = await boss.make_key("dora")
+    store = board.kyros._store
+    known = await store.read(boss.principal, lambda work: work.keys.get(made.id))
+    await boss.call(identity.revoke_key, RevokeKey(id=made.id))
+    await store.write(boss.principal, lambda work: work.keys.save_use(known))
+    later(board, 0)
+    with refused("unauthenticated"):
+        await caller_of(board, made.key)
+
+
+async def test_a_name_that_goes_over_to_another_key_brings_no_leases_along(
+    board: Board, boss: Caller
+) -> None:
+    first, second = await boss.make_key("alice"), await boss.make_key("mallory")
+    alice = await caller_of(board, first.key)
+    (lease,) = await alice.acquire("a")
+    await boss.call(identity.revoke_key, RevokeKey(id=first.id))
+    later(board, 1)
+    heir = await caller_of(board, second.key, agent="alice")
+    (fresh,) = await heir.acquire("a")
+    assert fresh.lock_id != lease.lock_id
+    assert (await boss.lease(lease.lock_id)).state == "reclaimed"

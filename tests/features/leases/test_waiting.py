@@ -6,8 +6,13 @@ from typing import Any
 import pytest
 
 from kyros_collab_server.features.leases import service as leases
-from kyros_collab_server.features.leases.model import AcquireLease, LeaseMode, ReleaseLeases
-from kyros_collab_server.kernel.errors import KyrosError
+from kyros_collab_server.features.leases.model import (
+    WAITER_ALIVE_MS,
+    AcquireLease,
+    LeaseMode,
+    ReleaseLeases,
+)
+from kyros_collab_server.features.leases.rules import Waiter
 from tests.callers import Caller, agent_of, refused
 from tests.conftest import Board
 
@@ -163,17 +168,32 @@ async def test_a_caller_who_leaves_holds_nobody_up(board: Board, ana: Caller, be
 async def test_a_waiter_that_is_not_heard_of_loses_its_place(
     board: Board, ana: Caller, ben: Caller
 ) -> None:
+    """Of a process that was killed while it waited, only its row is left."""
     eve = await agent_of(board, "eve")
-    held = await acquire(ana, "a")
-    silent = asyncio.create_task(acquire(ben, "a", wait=BOUND_SECONDS))
-    await queued(board, 1)
-    board.clock.advance(31)
-    await release(ana, held)
-    (granted,) = await acquire(eve, "a", wait=1)
-    assert granted.holder == "agent:eve"
-    silent.cancel()
-    with pytest.raises((asyncio.CancelledError, KyrosError)):
-        await silent
+
+    def left_behind(work: Any) -> None:
+        work.waiters.insert(
+            Waiter(
+                waiter_id="wt_dead",
+                place=1,
+                holder=ben.actor,
+                is_claim=False,
+                resources=("a",),
+                mode=LeaseMode.EXCLUSIVE,
+                role=None,
+                skills=(),
+                deadline_t=work.now + 60_000,
+                alive_t=work.now + WAITER_ALIVE_MS,
+            )
+        )
+
+    await board.kyros._store.write(ana.principal, left_behind)
+    board.clock.advance(30)
+    with refused("lease_held", holder=ben.actor):
+        await acquire(eve, "a")
+    board.clock.advance(0.001)
+    (granted,) = await acquire(eve, "a")
+    assert granted.holder == eve.actor
 
 
 async def test_a_stale_lease_in_the_way_is_reclaimed_for_the_waiter(
@@ -183,3 +203,30 @@ async def test_a_stale_lease_in_the_way_is_reclaimed_for_the_waiter(
     board.clock.advance(301)
     (granted,) = await acquire(ben, "a", wait=1)
     assert granted.holder == "agent:ben"
+
+
+async def test_a_cancelled_call_takes_back_nothing_that_was_held_before(
+    board: Board, ana: Caller
+) -> None:
+    (mine,) = await acquire(ana, "a")
+    board.clock.advance(1)
+    again = asyncio.create_task(acquire(ana, "a"))
+    await asyncio.sleep(0)
+    again.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await again
+    await asyncio.wait_for(asyncio.gather(*board.kyros._background), BOUND_SECONDS)
+    held = (await ana.call(leases.read_lease, leases.ReadLease(lock_id=mine.lock_id))).state
+    assert held == "active"
+
+
+async def test_waiters_past_their_time_are_swept_away(
+    board: Board, ana: Caller, ben: Caller
+) -> None:
+    await acquire(ana, "a")
+    with refused("lease_held"):
+        await acquire(ben, "a", wait=0.05)
+    await queued(board, 1)
+    board.clock.advance(31)
+    await board.kyros.sweep()
+    await queued(board, 0)

@@ -140,3 +140,24 @@ async def test_the_largest_legal_card_can_be_stored_worked_and_lost(ana: Caller)
     claim = await ana.claim(task.id)
     await ana.move(task.id, "queued", token_of(claim), handoff='"\n' * 8_192)
     assert (await ana.task(task.id)).status is TaskStatus.QUEUED
+
+
+async def test_a_number_beyond_all_others_is_refused_and_jams_nothing(ana: Caller) -> None:
+    with refused("invalid_field", field="id"):
+        await ana.create("T-999999999999999")
+    await ana.create("T-1000000000000")
+    (after,) = await ana.create_all({})
+    assert after.id == "T-1000000000001"
+
+
+async def test_a_dense_board_settles_each_chain_once(ana: Caller) -> None:
+    for start in range(0, 100, 50):
+        await ana.create_all(
+            *(
+                {"id": f"n{n}", "depends_on": [f"n{m}" for m in range(max(0, n - 20), n)]}
+                for n in range(start, start + 50)
+            )
+        )
+    claim = await ana.claim()
+    assert claim.task is not None
+    assert claim.task.id == "n0"
