@@ -179,9 +179,9 @@ class Kyros:
     ) -> None:
         """The caller is known and lives; a store that does not take writes stops no read."""
         writing = asyncio.ensure_future(self._store.write(actor, touch))
+        writing.add_done_callback(_look_at)
         done, _ = await asyncio.wait({writing}, timeout=READS_WAIT_SECONDS)
         if not done:
-            writing.add_done_callback(_look_at)
             return
         try:
             writing.result()

@@ -57,6 +57,9 @@ how long a ready task is passed over has its stated bound
 a zombie is told so, its write refused and logged
   features/tasks/test_requeue.py::test_a_zombie_writes_nothing_and_its_try_is_logged
   features/tasks/test_undo.py::test_a_stale_holder_undoes_nothing
+a stuck writer stops no read
+  store/test_reads_beside_a_stuck_writer.py
+    test_a_read_is_answered_while_another_process_holds_the_write_lock
 # product.md §3: leases
 resources are equal names or overlapping paths
   features/leases/test_acquire.py
