@@ -157,7 +157,7 @@ class Lane:
                 self._failpoint("mid_batch")
             heads = batch.finish()
             self._failpoint("before_commit")
-            transaction.commit(heads if heads or batch.touched else {})
+            transaction.commit(heads)
         self._failpoint("after_commit_before_reply")
         self._reply(mine, Committed(heads, batch.beats))
 

@@ -111,11 +111,6 @@ class Batch:
             self.db.run(BUMP_KIND, {"workspace": workspace, "kind": kind})
         return {row["workspace"]: row["seq"] for row in self._events}
 
-    @property
-    def touched(self) -> bool:
-        """True when some kind got a new version, so that waiters should look."""
-        return bool(self._touched)
-
 
 class SqlWork:
     """One operation inside a batch, or one snapshot read."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kyros_collab_server.kernel.ids import AgentName, Line, WorkspaceName
+from kyros_collab_server.kernel.ids import AgentName, WorkspaceName
 from kyros_collab_server.kernel.principal import Role, Scope
 
 DEFAULT_WORKSPACE = "default"
@@ -160,24 +160,3 @@ class Me(BaseModel):
     workspace: str
     workspaces: list[str]
     scopes: list[Scope]
-
-
-class Credentials(BaseModel):
-    """What a stored key grants; the door builds a principal from it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    key_id: str
-    name: str
-    agent: str | None
-    scopes: list[Scope]
-    workspaces: list[str]
-    expires_wall_ms: int | None = None
-
-
-class Authenticate(BaseModel):
-    """Look a key up by what the caller sent."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    token: Annotated[Line, Field(max_length=512)]
