@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 LOCAL_KEY_NAME = "local-admin"
 CREDENTIALS_FILE = "credentials.json"
+NOT_FOR_GIT = "credentials.json*\nkyros.db*\n*.lock\n.gitignore\n"
+"""What of a data directory inside a repository git must never see."""
 SWEEP_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
 LEAST_FREE_BYTES = 16 * 1024 * 1024
@@ -212,6 +214,9 @@ def _kept_token(settings: Settings) -> str | None:
 def _keep_token(settings: Settings, token: str) -> None:
     path = _credentials_path(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
+    unseen = path.parent / ".gitignore"
+    if not unseen.exists():
+        unseen.write_text(NOT_FOR_GIT, encoding="utf-8")
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
