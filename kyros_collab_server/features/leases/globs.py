@@ -23,7 +23,7 @@ MAX_BYTES: Final = 512
 MAX_WILDCARDS: Final = 64
 MAX_SET_CHARACTERS: Final = 256
 # What a free choice picks, best first; two sets exclude less than the ideographs at the end.
-_FREE: Final = "".join(map(chr, (*b"xyz", *range(97, 120), *b"0123456789_-", *range(0x4E00, 0x5100))))
+_FREE: Final = "".join(map(chr, (*b"xyz", *range(97, 120), *b"0123456789", *range(0x4E00, 0x5100))))
 _CONTROL: Final = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 _TOKEN: Final = re.compile(
     r"(?P<star>\*+)|(?P<any>\?)|\[(?P<outside>[!^]?+)(?P<set>(?:\\.|[^\\])(?:\\.|[^]\\])*)\]"
