@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
         _check(paths, options)
     except Unknown as refusal:
         return _report(refusal, options)
-    except Exception as error:  # noqa: BLE001 - the outermost: a hook that crashes lets pass
+    except Exception as error:  # noqa: BLE001 - uncaught, a hook's crash lets the write pass
         cause = f"{type(error).__name__} ended the command."
         return _report(Unknown(UNEXPECTED, "unexpected", cause, "kyros doctor"), options)
     return OK

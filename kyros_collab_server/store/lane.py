@@ -78,7 +78,7 @@ class Lane:
         """Everything that was queued is answered, and the writer's connection is closed.
 
         A writer that waits for another process's lock for longer than the bound is left behind:
-        whoever waited for it has been told so, and nothing of it can commit after the process.
+        what it has not begun is refused, and nothing of it can commit after the process.
         """
         with self._bell:
             self._closing.set()
@@ -86,7 +86,11 @@ class Lane:
         self._watch.join()
         self._thread.join(self._timeout + 1)
         if self._thread.is_alive():
-            log.warning("lane_left_behind", extra={"pid": self._writer.lock_holder()})
+            holder = self._writer.lock_holder()
+            log.warning("lane_left_behind", extra={"pid": holder})
+            with self._mutex:
+                left = [*self._running, *self._queue]
+            self._expire(left, WriterStalled(holder))
 
     def submit(
         self, principal: Principal, *units: Callable[[SqlWork], Any]
